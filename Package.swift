@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Layers, imports pointing down only: programs, flows, edges, formats, ground (see README.md).
+// A module appears here when its code does. There are no third-party Swift packages: see Decisions.md of Backfill.
+
+let package = Package(
+    name: "millrace",
+    products: [
+        .executable(name: "millraced", targets: ["millraced"]),
+        .executable(name: "millrace", targets: ["millrace"]),
+    ],
+    targets: [
+        // Programs
+        .executableTarget(
+            name: "millraced",
+            dependencies: ["Backfill", "Settings", "Telemetry", "EventIO"]),
+        .executableTarget(
+            name: "millrace",
+            dependencies: ["Settings", "SnapshotFormat", "BlobStore", "Backfill"]),
+
+        // Flows
+        .target(
+            name: "Backfill",
+            dependencies: [
+                "BlobStore", "ClusterClient", "SnapshotFormat", "LuceneFormat", "BulkFormat", "JSONBytes", "EventIO",
+                "Telemetry", "Settings", "CSQLite", "CSystem",
+            ]),
+
+        // Edges
+        .target(
+            name: "ClusterClient",
+            dependencies: ["HTTPMessage", "JSONBytes", "EventIO", "Telemetry", "Settings", "COpenSSL", "CISAL", "CSystem"]),
+        .target(name: "BlobStore", dependencies: ["CSystem"]),
+
+        // Formats
+        .target(name: "HTTPMessage", dependencies: ["CSystem"]),
+        .target(name: "SnapshotFormat", dependencies: ["JSONBytes", "CISAL", "CZstd", "CSystem"]),
+        .target(name: "LuceneFormat", dependencies: ["CLZ4", "CISAL", "CZstd", "CSystem"]),
+        .target(name: "BulkFormat", dependencies: ["JSONBytes", "CSystem"]),
+        .target(name: "JSONBytes", dependencies: ["CSystem"]),
+
+        // Ground
+        .target(name: "EventIO", dependencies: ["COpenSSL", "CSystem"]),
+        .target(name: "Telemetry", dependencies: ["CSystem"]),
+        .target(name: "Settings", dependencies: ["CSystem"]),
+        .target(name: "CSystem"),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+
+        // Tests. TestSupport holds what several test modules and the benchmarks share.
+        .systemLibrary(
+            name: "CHTTPParser", path: "Tests/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
+        .target(
+            name: "TestSupport",
+            dependencies: ["JSONBytes", "CLZ4", "CISAL", "CZstd", "CSystem", "COpenSSL"],
+            path: "Tests/TestSupport"),
+        .executableTarget(
+            name: "millrace-bench",
+            dependencies: [
+                "TestSupport", "Backfill", "BlobStore", "SnapshotFormat", "LuceneFormat", "HTTPMessage", "JSONBytes",
+                "BulkFormat", "EventIO", "ClusterClient", "CLZ4", "CISAL", "CZstd", "CSystem",
+            ],
+            path: "Benchmarks"),
+        .testTarget(name: "EventIOTests", dependencies: ["EventIO", "TestSupport", "CSystem"]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport", "CSystem"]),
+        .testTarget(name: "SettingsTests", dependencies: ["Settings", "TestSupport"]),
+        .testTarget(name: "JSONBytesTests", dependencies: ["JSONBytes", "TestSupport"]),
+        .testTarget(name: "HTTPMessageTests", dependencies: ["HTTPMessage", "TestSupport", "CHTTPParser"]),
+        .testTarget(name: "ClusterClientTests", dependencies: ["ClusterClient", "HTTPMessage", "EventIO", "TestSupport", "COpenSSL"]),
+        .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "TestSupport"]),
+        .testTarget(name: "SnapshotFormatTests", dependencies: ["SnapshotFormat", "JSONBytes", "BlobStore", "TestSupport"]),
+        .testTarget(name: "LuceneFormatTests", dependencies: ["LuceneFormat", "SnapshotFormat", "BlobStore", "JSONBytes", "TestSupport", "CISAL"]),
+        .testTarget(name: "BulkFormatTests", dependencies: ["BulkFormat", "JSONBytes", "TestSupport"]),
+        .testTarget(
+            name: "BackfillTests",
+            dependencies: [
+                "Backfill", "BulkFormat", "ClusterClient", "BlobStore", "SnapshotFormat", "LuceneFormat", "JSONBytes",
+                "Settings", "Telemetry", "EventIO", "TestSupport",
+            ]),
+        .testTarget(name: "LayoutTests", dependencies: ["TestSupport"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,9 @@
+/// Linux calls and macros that Swift cannot import, and vector scans, as static inline functions.
+/// Every function here is a thin wrapper: no state, no allocation.
+#ifndef MILLRACE_CSYSTEM_H
+#define MILLRACE_CSYSTEM_H
+
+#include "csystem_io.h"
+#include "csystem_scan.h"
+
+#endif
