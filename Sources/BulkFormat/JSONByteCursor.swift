@@ -1,0 +1,160 @@
+/// A forward cursor over JSON bytes that skips what nobody asked for. It checks structure, not every scalar.
+struct JSONByteCursor {
+    let bytes: UnsafeRawBufferPointer
+    private(set) var offset = 0
+
+    /// Deeper nesting than this in a skipped value is refused.
+    private static let depthLimit = 512
+
+    init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    /// The next byte that is not white space, without moving past it.
+    mutating func peek() -> UInt8? {
+        skipWhiteSpace()
+        return offset < bytes.count ? bytes[offset] : nil
+    }
+
+    mutating func skipWhiteSpace() {
+        while offset < bytes.count {
+            let byte = bytes[offset]
+            guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else { return }
+            offset += 1
+        }
+    }
+
+    mutating func expect(_ byte: UInt8) throws(BulkResponseError) {
+        guard peek() == byte else { throw failure("'\(Character(UnicodeScalar(byte)))' expected") }
+        offset += 1
+    }
+
+    /// Inside an object: moves past the next key and its colon and returns where the key's text stands, or moves past
+    /// the closing brace and returns nil.
+    mutating func nextKey() throws(BulkResponseError) -> Range<Int>? {
+        if peek() == UInt8(ascii: ",") { offset += 1 }
+        if peek() == UInt8(ascii: "}") {
+            offset += 1
+            return nil
+        }
+        let key = try string()
+        try expect(UInt8(ascii: ":"))
+        return key
+    }
+
+    /// Inside an array: true when another element follows; moves past the closing bracket and returns false otherwise.
+    mutating func nextElement() throws(BulkResponseError) -> Bool {
+        if peek() == UInt8(ascii: ",") { offset += 1 }
+        guard let byte = peek() else { throw failure("']' expected") }
+        guard byte == UInt8(ascii: "]") else { return true }
+        offset += 1
+        return false
+    }
+
+    func equals(_ range: Range<Int>, _ text: StaticString) -> Bool {
+        guard range.count == text.utf8CodeUnitCount else { return false }
+        for index in 0..<range.count where bytes[range.lowerBound + index] != text.utf8Start[index] { return false }
+        return true
+    }
+
+    mutating func bool() throws(BulkResponseError) -> Bool {
+        switch peek() {
+        case UInt8(ascii: "t"):
+            try skipValue()
+            return true
+        case UInt8(ascii: "f"):
+            try skipValue()
+            return false
+        default: throw failure("true or false expected")
+        }
+    }
+
+    /// An integer of at most nine digits.
+    mutating func smallInteger() throws(BulkResponseError) -> Int {
+        skipWhiteSpace()
+        let start = offset
+        var value = 0
+        while offset < bytes.count, offset - start < 9, bytes[offset] >= 0x30, bytes[offset] <= 0x39 {
+            value = value * 10 + Int(bytes[offset] - 0x30)
+            offset += 1
+        }
+        guard offset > start else { throw failure("a number expected") }
+        return value
+    }
+
+    /// A string's text. Escapes other than `\uXXXX` are resolved; those stay as they are, which is enough for messages.
+    mutating func text() throws(BulkResponseError) -> String {
+        let range = try string()
+        var out: [UInt8] = []
+        out.reserveCapacity(range.count)
+        var index = range.lowerBound
+        while index < range.upperBound {
+            let byte = bytes[index]
+            if byte == UInt8(ascii: "\\"), index + 1 < range.upperBound, bytes[index + 1] != UInt8(ascii: "u") {
+                index += 1
+                switch bytes[index] {
+                case UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"): out.append(0x20)
+                default: out.append(bytes[index])
+                }
+            } else {
+                out.append(byte)
+            }
+            index += 1
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    mutating func skipValue() throws(BulkResponseError) {
+        guard let byte = peek() else { throw failure("a value expected") }
+        switch byte {
+        case UInt8(ascii: "\""): _ = try string()
+        case UInt8(ascii: "{"), UInt8(ascii: "["): try skipContainer()
+        default:
+            let start = offset
+            while offset < bytes.count {
+                let byte = bytes[offset]
+                if byte == UInt8(ascii: ",") || byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]") || byte <= 0x20 {
+                    break
+                }
+                offset += 1
+            }
+            guard offset > start else { throw failure("a value expected") }
+        }
+    }
+
+    private mutating func skipContainer() throws(BulkResponseError) {
+        var depth = 0
+        repeat {
+            guard offset < bytes.count else { throw failure("the text ends inside a value") }
+            switch bytes[offset] {
+            case UInt8(ascii: "\""):
+                _ = try string()
+                continue
+            case UInt8(ascii: "{"), UInt8(ascii: "["):
+                depth += 1
+                guard depth <= Self.depthLimit else { throw failure("nested deeper than \(Self.depthLimit)") }
+            case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+            default: break
+            }
+            offset += 1
+        } while depth > 0
+    }
+
+    /// Moves past a string and returns where its text stands, quotes excluded.
+    private mutating func string() throws(BulkResponseError) -> Range<Int> {
+        try expect(UInt8(ascii: "\""))
+        let start = offset
+        while offset < bytes.count {
+            let byte = bytes[offset]
+            if byte == UInt8(ascii: "\"") {
+                offset += 1
+                return start..<(offset - 1)
+            }
+            offset += byte == UInt8(ascii: "\\") ? 2 : 1
+        }
+        offset = bytes.count
+        throw failure("the text ends inside a string")
+    }
+
+    private func failure(_ message: String) -> BulkResponseError {
+        BulkResponseError(offset: offset, message: message)
+    }
+}

@@ -1,0 +1,74 @@
+import Testing
+
+@testable import BulkFormat
+
+@Suite struct BulkResponseTests {
+    private func scan(_ text: String) throws -> (BulkResponseScanner.Summary, [BulkResponseScanner.Item]) {
+        var items: [BulkResponseScanner.Item] = []
+        let summary = try Array(text.utf8).withUnsafeBytes { bytes in
+            try BulkResponseScanner.scan(bytes) { _, item in items.append(item) }
+        }
+        return (summary, items)
+    }
+
+    @Test func readsStatusAndErrorOfEveryItem() throws {
+        let text = """
+            {"took":30,"errors":true,"items":[{"index":{"_index":"a","_id":"}\\"]","status":201,"_shards":{"x":[1,{}]}}},
+             {"create":{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"[a]: conflict"}}}, {"index":{"status":429}}]}
+            """
+        let (summary, items) = try scan(text)
+        #expect(summary == .init(hasErrors: true, itemCount: 3))
+        #expect(items.map(\.status) == [201, 409, 429])
+        let error = try #require(items[1].error)
+        let bytes = Array(text.utf8)
+        #expect(String(decoding: bytes[error], as: UTF8.self).hasPrefix("{\"type\":\"version_conflict"))
+        #expect(bytes[error].withUnsafeBytes { EngineError($0) }.reason == "[a]: conflict")
+        #expect(String(decoding: bytes[items[2].range], as: UTF8.self) == "{\"index\":{\"status\":429}}")
+    }
+
+    @Test func filteredAndEmptyAnswers() throws {
+        #expect(try scan("{\"errors\":false,\"items\":[]}").0 == .init(hasErrors: false, itemCount: 0))
+        #expect(try scan(" { \"items\" : [ {\"index\":{\"status\":200}} ] } ").0 == .init(hasErrors: nil, itemCount: 1))
+        #expect(try scan("{}").0 == .init(hasErrors: nil, itemCount: 0))
+    }
+
+    @Test func everyTruncationIsAnErrorAndNeverATrap() {
+        let text = "{\"took\":1,\"errors\":true,\"items\":[{\"index\":{\"_id\":\"a\\u0041\",\"status\":400,\"error\":{\"type\":\"t\",\"reason\":[null,1.5e3]}}}]}"
+        for end in 0..<text.utf8.count {
+            #expect(throws: BulkResponseError.self) { try scan(String(decoding: Array(text.utf8)[..<end], as: UTF8.self)) }
+        }
+    }
+
+    @Test func seededCorruptionNeverTraps() {
+        let text = Array("{\"took\":1,\"errors\":false,\"items\":[{\"index\":{\"_id\":\"a\",\"status\":201,\"x\":{\"y\":[1,2]}}}]}".utf8)
+        var generator = SystemSeeded(state: 42)
+        for _ in 0..<20_000 {
+            var mutated = text
+            for _ in 0..<Int(generator.next() % 4) + 1 {
+                mutated[Int(generator.next() % UInt64(text.count))] = UInt8(truncatingIfNeeded: generator.next())
+            }
+            _ = try? mutated.withUnsafeBytes { try BulkResponseScanner.scan($0) { _, _ in } }
+            _ = mutated.withUnsafeBytes { EngineError($0) }
+        }
+    }
+
+    @Test func errorAsPlainTextOrWholeResponse() {
+        let plain = Array("\"no handler\"".utf8).withUnsafeBytes { EngineError($0) }
+        #expect(plain.reason == "no handler")
+        let whole = Array("{\"error\":{\"root_cause\":[{\"type\":\"x\"}],\"type\":\"illegal_argument_exception\",\"reason\":\"bad\"},\"status\":400}".utf8)
+            .withUnsafeBytes { EngineError($0) }
+        #expect(whole == { var e = EngineError(UnsafeRawBufferPointer(start: nil, count: 0)); e.type = "illegal_argument_exception"; e.reason = "bad"; return e }())
+    }
+}
+
+/// SplitMix64: the same numbers for the same seed.
+struct SystemSeeded: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
