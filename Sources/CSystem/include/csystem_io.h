@@ -2,9 +2,8 @@
 #ifndef MILLRACE_CSYSTEM_IO_H
 #define MILLRACE_CSYSTEM_IO_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+// _GNU_SOURCE is never defined here: it changes `fd_set`, and a module that imports Glibc as well then fails to build.
+// What needs it stands in CSystem.c, with its prototype here.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
