@@ -2,3 +2,7 @@
 #define _GNU_SOURCE
 #endif
 #include "CSystem.h"
+
+#include <pthread.h>
+
+void millrace_set_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -1,0 +1,146 @@
+import BulkFormat
+import Glibc
+import Synchronization
+
+/// A document or an index that was left out, and why.
+package struct DeadLetter: Sendable {
+    package enum Reason: String, Sendable {
+        /// The target refused the document for good.
+        case rejected
+        /// The target put the document off until the time given for retries was over.
+        case retriesExhausted = "retries_exhausted"
+        /// The document has no stored `_source`.
+        case noSource = "no_stored_source"
+        /// The stored `_source` is not JSON.
+        case unsupportedEncoding = "unsupported_source_encoding"
+        /// The whole index keeps no `_source`.
+        case indexWithoutSource = "index_without_source"
+        /// The snapshot does not hold the shard.
+        case missingShard = "missing_shard"
+        /// Its segments are of a version that is not read.
+        case unsupportedIndex = "unsupported_index"
+    }
+
+    package var index: String
+    package var shard: Int?
+    package var segment: String?
+    package var docID: Int?
+    /// The document's action line as it was sent: operation, id and routing.
+    package var action: [UInt8]?
+    package var reason: Reason
+    /// For a person: what was found.
+    package var detail: String
+    /// The stored bytes.
+    package var source: [UInt8]?
+    /// HTTP status of the item or of the request that held it alone.
+    package var status: Int?
+    /// The target's answer, JSON as it came.
+    package var answer: [UInt8]?
+}
+
+/// The dead-letter file: one JSON object a line for everything that was left out, appended in the order of discovery.
+///
+/// A checkpoint may pass a document only when its record is on disk: `sync` comes before every `save`. After a kill,
+/// documents beyond the checkpoint are tried again, so a record may stand twice; `index`, `shard`, `segment` and `doc`
+/// tell it.
+// Sound: everything mutable is used only while `lock` is held.
+final class DeadLetterFile: Sendable {
+    struct Failure: Error {
+        let message: String
+    }
+
+    private struct State {
+        var buffer: [UInt8] = []
+        var isDirty = false
+        var recordCount = 0
+    }
+
+    let path: String
+    private let descriptor: Int32
+    private let lock = Mutex(State())
+
+    /// A buffer that reaches this is written at once.
+    private static let bufferLimitBytes = 1 << 20
+
+    init(path: String) throws(Failure) {
+        self.path = path
+        descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw Failure(message: "dead-letter file \(path): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    var recordCount: Int { lock.withLock { $0.recordCount } }
+
+    /// Adds a record. It is on disk after the next `sync`.
+    func append(_ letter: DeadLetter) throws(Failure) {
+        let line = DeadLetterLine.encode(letter)
+        try lock.withLock { (state) throws(Failure) in
+            state.buffer += line
+            state.recordCount += 1
+            state.isDirty = true
+            if state.buffer.count >= Self.bufferLimitBytes { try write(&state) }
+        }
+    }
+
+    /// Returns when everything appended so far is on disk.
+    func sync() throws(Failure) {
+        try lock.withLock { (state) throws(Failure) in
+            guard state.isDirty else { return }
+            try write(&state)
+            guard fdatasync(descriptor) == 0 else { throw failure() }
+            state.isDirty = false
+        }
+    }
+
+    private func write(_ state: inout State) throws(Failure) {
+        var written = 0
+        while written < state.buffer.count {
+            let count = state.buffer.withUnsafeBytes { bytes in
+                Glibc.write(descriptor, bytes.baseAddress.unsafelyUnwrapped + written, bytes.count - written)
+            }
+            if count < 0 {
+                if errno == EINTR { continue }
+                state.buffer.removeFirst(written)
+                throw failure()
+            }
+            written += count
+        }
+        state.buffer.removeAll(keepingCapacity: true)
+    }
+
+    private func failure() -> Failure {
+        Failure(message: "dead-letter file \(path): \(String(cString: strerror(errno)))")
+    }
+}
+
+/// Writes a dead letter as one line of JSON.
+enum DeadLetterLine {
+    static func encode(_ letter: DeadLetter) -> [UInt8] {
+        var line = JSONLine()
+        line.member("index", text: letter.index)
+        if let shard = letter.shard { line.member("shard", number: shard) }
+        if let segment = letter.segment { line.member("segment", text: segment) }
+        if let docID = letter.docID { line.member("doc", number: docID) }
+        if let action = letter.action { line.member("request", rawJSON: action.filter { $0 != 0x0A }) }
+        line.member("reason", text: letter.reason.rawValue)
+        line.member("detail", text: letter.detail)
+        if let status = letter.status { line.member("status", number: status) }
+        if let source = letter.source {
+            let isJSON = source.first == UInt8(ascii: "{")
+            if isJSON {
+                line.member("source", rawJSON: source.withUnsafeBytes { oneLine($0) })
+            } else {
+                line.member("sourceBase64", text: Base64.encode(source))
+            }
+        }
+        if let answer = letter.answer { line.member("answer", rawJSON: answer.withUnsafeBytes { oneLine($0) }) }
+        return line.finished()
+    }
+
+    private static func oneLine(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+        bytes.contains(0x0A) ? SourceLine.joined(bytes) : [UInt8](bytes)
+    }
+}
