@@ -14,24 +14,29 @@ let package = Package(
         // Programs
         .executableTarget(
             name: "millraced",
-            dependencies: ["Backfill", "Settings", "Telemetry", "EventIO"]),
+            dependencies: ["Backfill", "ClusterClient", "Settings", "Telemetry", "EventIO", "CSystem"]),
         .executableTarget(
             name: "millrace",
-            dependencies: ["Settings", "SnapshotFormat", "BlobStore", "Backfill"]),
+            dependencies: ["Settings", "SnapshotRepository", "BlobStore", "Telemetry"]),
 
         // Flows
         .target(
             name: "Backfill",
             dependencies: [
-                "BlobStore", "ClusterClient", "SnapshotFormat", "LuceneFormat", "BulkFormat", "JSONBytes", "EventIO",
-                "Telemetry", "Settings", "CSQLite", "CSystem",
+                "BlobStore", "SnapshotRepository", "ClusterClient", "SnapshotFormat", "LuceneFormat", "BulkFormat",
+                "JSONBytes", "EventIO", "Telemetry", "Settings", "CSQLite", "CSystem",
             ]),
 
         // Edges
         .target(
             name: "ClusterClient",
-            dependencies: ["HTTPMessage", "JSONBytes", "EventIO", "Telemetry", "Settings", "COpenSSL", "CISAL", "CSystem"]),
+            dependencies: [
+                "HTTPMessage", "JSONBytes", "EventIO", "Telemetry", "Settings", "COpenSSL", "CISAL", "CSystem",
+            ]),
         .target(name: "BlobStore", dependencies: ["CSystem"]),
+        .target(
+            name: "SnapshotRepository",
+            dependencies: ["BlobStore", "SnapshotFormat", "LuceneFormat", "JSONBytes", "CISAL", "CSystem"]),
 
         // Formats
         .target(name: "HTTPMessage", dependencies: ["CSystem"]),
@@ -56,24 +61,37 @@ let package = Package(
             name: "CHTTPParser", path: "Tests/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
         .target(
             name: "TestSupport",
-            dependencies: ["JSONBytes", "CLZ4", "CISAL", "CZstd", "CSystem", "COpenSSL"],
+            dependencies: ["HTTPMessage", "JSONBytes", "CLZ4", "CISAL", "CZstd", "CSystem", "COpenSSL"],
             path: "Tests/TestSupport"),
+        .executableTarget(
+            name: "millrace-fuzz",
+            dependencies: [
+                "HTTPMessage", "JSONBytes", "SnapshotFormat", "LuceneFormat", "BulkFormat", "TestSupport", "CSystem",
+            ],
+            path: "Tests/Fuzz"),
         .executableTarget(
             name: "millrace-bench",
             dependencies: [
-                "TestSupport", "Backfill", "BlobStore", "SnapshotFormat", "LuceneFormat", "HTTPMessage", "JSONBytes",
-                "BulkFormat", "EventIO", "ClusterClient", "CLZ4", "CISAL", "CZstd", "CSystem",
+                "TestSupport", "Backfill", "BlobStore", "SnapshotFormat", "SnapshotRepository", "LuceneFormat",
+                "HTTPMessage",
+                "JSONBytes", "BulkFormat", "EventIO", "ClusterClient", "CLZ4", "CISAL", "CZstd", "CSystem",
             ],
             path: "Benchmarks"),
         .testTarget(name: "EventIOTests", dependencies: ["EventIO", "TestSupport", "CSystem"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport", "CSystem"]),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "TestSupport"]),
         .testTarget(name: "JSONBytesTests", dependencies: ["JSONBytes", "TestSupport"]),
-        .testTarget(name: "HTTPMessageTests", dependencies: ["HTTPMessage", "TestSupport", "CHTTPParser"]),
-        .testTarget(name: "ClusterClientTests", dependencies: ["ClusterClient", "HTTPMessage", "EventIO", "TestSupport", "COpenSSL"]),
+        .testTarget(
+            name: "HTTPMessageTests", dependencies: ["HTTPMessage", "TestSupport", "CHTTPParser", "millrace-fuzz"]),
+        .testTarget(
+            name: "ClusterClientTests",
+            dependencies: ["ClusterClient", "HTTPMessage", "EventIO", "TestSupport", "COpenSSL"]),
         .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "TestSupport"]),
-        .testTarget(name: "SnapshotFormatTests", dependencies: ["SnapshotFormat", "JSONBytes", "BlobStore", "TestSupport"]),
-        .testTarget(name: "LuceneFormatTests", dependencies: ["LuceneFormat", "SnapshotFormat", "BlobStore", "JSONBytes", "TestSupport", "CISAL"]),
+        .testTarget(
+            name: "SnapshotFormatTests", dependencies: ["SnapshotFormat", "JSONBytes", "BlobStore", "TestSupport"]),
+        .testTarget(
+            name: "LuceneFormatTests",
+            dependencies: ["LuceneFormat", "SnapshotFormat", "BlobStore", "JSONBytes", "TestSupport", "CISAL"]),
         .testTarget(name: "BulkFormatTests", dependencies: ["BulkFormat", "JSONBytes", "TestSupport"]),
         .testTarget(
             name: "BackfillTests",
@@ -81,6 +99,18 @@ let package = Package(
                 "Backfill", "BulkFormat", "ClusterClient", "BlobStore", "SnapshotFormat", "LuceneFormat", "JSONBytes",
                 "Settings", "Telemetry", "EventIO", "TestSupport",
             ]),
+        .testTarget(
+            name: "SnapshotRepositoryTests",
+            dependencies: [
+                "SnapshotRepository", "BlobStore", "SnapshotFormat", "LuceneFormat", "JSONBytes", "TestSupport",
+            ]),
+        .testTarget(
+            name: "ConformanceTests",
+            dependencies: [
+                "SnapshotRepository", "BlobStore", "SnapshotFormat", "LuceneFormat", "BulkFormat", "JSONBytes",
+                "TestSupport", "COpenSSL",
+            ]),
+        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "JSONBytes", "CSystem"]),
         .testTarget(name: "LayoutTests", dependencies: ["TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

@@ -6,3 +6,7 @@
 #include <pthread.h>
 
 void millrace_set_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int millrace_accept(int fd, struct sockaddr *address, socklen_t *size) {
+    return accept4(fd, address, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}

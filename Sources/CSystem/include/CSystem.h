@@ -6,5 +6,8 @@
 #include "csystem_io.h"
 #include "csystem_thread.h"
 #include "csystem_scan.h"
+#include "csystem_net.h"
+#include "csystem_http.h"
+#include "csystem_lucene.h"
 
 #endif
