@@ -1,0 +1,268 @@
+import Synchronization
+
+/// AWS Signature Version 4 (AWS4-HMAC-SHA256) for requests whose body is at hand.
+///
+///     canonical request = METHOD \n path \n query \n name:value\n … \n names \n payload hash
+///     string to sign    = AWS4-HMAC-SHA256 \n time \n day/region/service/aws4_request \n SHA-256(canonical request)
+///
+/// Services differ in two ways. S3 signs the path as it is sent; all others encode the encoded path once more, after
+/// removing dot segments and repeated slashes. S3 and OpenSearch Serverless want the payload's hash in a field.
+///
+/// Thread-safe. The signing key, four of the five HMACs of a request, is kept for the day.
+package final class SigV4Signer: Sendable {
+    /// A header field that takes part in the signature.
+    package struct Field: Sendable {
+        /// In lower case.
+        package var name: String
+        package var value: String
+
+        package init(_ name: String, _ value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    private struct SigningKey {
+        var day: [UInt8]
+        var secret: String
+        var key: [UInt8]
+    }
+
+    package let region: String
+    /// `es`, `aoss` or `s3`; any other name gets the general rules.
+    package let service: String
+    private let signingKey = Mutex<SigningKey?>(nil)
+
+    package init(region: String, service: String) {
+        self.region = region
+        self.service = service
+    }
+
+    /// Whether `x-amz-content-sha256` is part of every request.
+    package var sendsContentHash: Bool { service == "s3" || service == "aoss" }
+
+    /// The value of the Authorization field.
+    ///
+    /// - Parameter path: The path as it is sent, percent-encoded, without the query.
+    /// - Parameter query: Names and values in plain form, in any order.
+    /// - Parameter fields: All fields to sign, among them `host` and `x-amz-date`; a name may come more than once.
+    /// - Parameter payloadHash: SHA-256 of the body as sent, 64 lower-case hexadecimal digits.
+    package func authorization(
+        method: String, path: some Collection<UInt8>, query: [(String, String)], fields: [Field], payloadHash: [UInt8],
+        credentials: AWSCredentials, timestamp: SigV4Timestamp
+    ) -> [UInt8] {
+        let fields = Self.sorted(fields)
+        let canonical = canonicalRequest(
+            method: method, path: path, query: query, sortedFields: fields, payloadHash: payloadHash)
+
+        var scope: [UInt8] = []
+        scope.reserveCapacity(64)
+        scope += timestamp.day
+        scope.append(UInt8(ascii: "/"))
+        scope += region.utf8
+        scope.append(UInt8(ascii: "/"))
+        scope += service.utf8
+        scope += "/aws4_request".utf8
+
+        var text: [UInt8] = []
+        text.reserveCapacity(192)
+        text += "AWS4-HMAC-SHA256\n".utf8
+        text += timestamp.text
+        text.append(UInt8(ascii: "\n"))
+        text += scope
+        text.append(UInt8(ascii: "\n"))
+        text += SHA256Digest(of: canonical).hexadecimal
+        let signature = SHA256Digest.hmac(key: key(for: timestamp.day, secret: credentials.secretAccessKey), text)
+
+        var value: [UInt8] = []
+        value.reserveCapacity(320)
+        value += "AWS4-HMAC-SHA256 Credential=".utf8
+        value += credentials.accessKeyID.utf8
+        value.append(UInt8(ascii: "/"))
+        value += scope
+        value += ", SignedHeaders=".utf8
+        Self.appendNames(of: fields, to: &value)
+        value += ", Signature=".utf8
+        SHA256Digest.appendHexadecimal(signature, to: &value)
+        return value
+    }
+
+    /// The canonical request; visible for comparing with AWS's published ones.
+    package func canonicalRequest(
+        method: String, path: some Collection<UInt8>, query: [(String, String)], fields: [Field], payloadHash: [UInt8]
+    ) -> [UInt8] {
+        canonicalRequest(
+            method: method, path: path, query: query, sortedFields: Self.sorted(fields), payloadHash: payloadHash)
+    }
+
+    private func canonicalRequest(
+        method: String, path: some Collection<UInt8>, query: [(String, String)], sortedFields: [Field],
+        payloadHash: [UInt8]
+    ) -> [UInt8] {
+        var output: [UInt8] = []
+        output.reserveCapacity(512)
+        output += method.utf8
+        output.append(UInt8(ascii: "\n"))
+        if service == "s3" {
+            if path.isEmpty { output.append(UInt8(ascii: "/")) } else { output += path }
+        } else {
+            PercentEncoding.append(Self.normalized(path), keepsSlash: true, to: &output)
+        }
+        output.append(UInt8(ascii: "\n"))
+        Self.appendQuery(query, to: &output)
+        output.append(UInt8(ascii: "\n"))
+        Self.appendFields(sortedFields, to: &output)
+        output.append(UInt8(ascii: "\n"))
+        Self.appendNames(of: sortedFields, to: &output)
+        output.append(UInt8(ascii: "\n"))
+        output += payloadHash
+        return output
+    }
+
+    private func key(for day: [UInt8], secret: String) -> [UInt8] {
+        signingKey.withLock { cached in
+            if let cached, cached.day == day, cached.secret == secret { return cached.key }
+            var key = SHA256Digest.hmac(key: Array("AWS4\(secret)".utf8), day)
+            for part in [region, service, "aws4_request"] { key = SHA256Digest.hmac(key: key, Array(part.utf8)) }
+            cached = SigningKey(day: day, secret: secret, key: key)
+            return key
+        }
+    }
+
+    // MARK: - Canonical parts
+
+    /// Names in byte order; fields of one name keep their order.
+    private static func sorted(_ fields: [Field]) -> [Field] {
+        fields.enumerated().sorted { left, right in
+            left.element.name == right.element.name
+                ? left.offset < right.offset : left.element.name.utf8.lexicographicallyPrecedes(right.element.name.utf8)
+        }.map(\.element)
+    }
+
+    private static func appendFields(_ fields: [Field], to output: inout [UInt8]) {
+        for (position, field) in fields.enumerated() {
+            if position > 0, fields[position - 1].name == field.name {
+                output[output.count - 1] = UInt8(ascii: ",")  // in place of the line break
+            } else {
+                output += field.name.utf8
+                output.append(UInt8(ascii: ":"))
+            }
+            appendTrimmed(field.value, to: &output)
+            output.append(UInt8(ascii: "\n"))
+        }
+    }
+
+    private static func appendNames(of fields: [Field], to output: inout [UInt8]) {
+        for (position, field) in fields.enumerated() {
+            if position > 0 {
+                if fields[position - 1].name == field.name { continue }
+                output.append(UInt8(ascii: ";"))
+            }
+            output += field.name.utf8
+        }
+    }
+
+    /// Without white space at its ends, runs of it inside as one space.
+    private static func appendTrimmed(_ value: String, to output: inout [UInt8]) {
+        let start = output.count
+        var isSpaceDue = false
+        for byte in value.utf8 {
+            switch byte {
+            case UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\r"), UInt8(ascii: "\n"):
+                isSpaceDue = output.count > start
+            default:
+                if isSpaceDue { output.append(UInt8(ascii: " ")) }
+                isSpaceDue = false
+                output.append(byte)
+            }
+        }
+    }
+
+    /// Encoded members in byte order of their names, then of their values; every member has its `=`.
+    private static func appendQuery(_ query: [(String, String)], to output: inout [UInt8]) {
+        if query.isEmpty { return }
+        var members = query.map { member in
+            (name: Array(PercentEncoding.segment(member.0).utf8), value: Array(PercentEncoding.segment(member.1).utf8))
+        }
+        members.sort { left, right in
+            left.name == right.name
+                ? left.value.lexicographicallyPrecedes(right.value) : left.name.lexicographicallyPrecedes(right.name)
+        }
+        for (position, member) in members.enumerated() {
+            if position > 0 { output.append(UInt8(ascii: "&")) }
+            output += member.name
+            output.append(UInt8(ascii: "="))
+            output += member.value
+        }
+    }
+
+    /// Without empty, `.` and `..` segments; `/` at least. A slash at the end stays.
+    private static func normalized(_ path: some Collection<UInt8>) -> [UInt8] {
+        var segments: [[UInt8]] = []
+        var isFolder = true
+        for segment in path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
+            isFolder = true
+            if segment.isEmpty || segment.elementsEqual([UInt8(ascii: ".")]) { continue }
+            if segment.elementsEqual([UInt8(ascii: "."), UInt8(ascii: ".")]) {
+                _ = segments.popLast()
+                continue
+            }
+            segments.append(Array(segment))
+            isFolder = false
+        }
+        var output: [UInt8] = []
+        output.reserveCapacity(path.count + 1)
+        for segment in segments {
+            output.append(UInt8(ascii: "/"))
+            output += segment
+        }
+        if isFolder { output.append(UInt8(ascii: "/")) }
+        return output
+    }
+}
+
+/// A time as signatures hold it: `20150830T123600Z`.
+package struct SigV4Timestamp: Sendable, Equatable {
+    /// 16 bytes.
+    package let text: [UInt8]
+
+    /// - Parameter unixSeconds: Seconds since 1970-01-01T00:00:00Z; years 1970 to 9999.
+    package init(unixSeconds: Int64) {
+        precondition((0..<253_402_300_800).contains(unixSeconds), "time \(unixSeconds) is outside of 1970...9999")
+        let days = Int(unixSeconds / 86_400)
+        let second = Int(unixSeconds % 86_400)
+        // The proleptic Gregorian calendar in eras of 400 years that begin on 1 March, where leap days come last.
+        let shifted = days + 719_468
+        let dayOfEra = shifted % 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let monthFromMarch = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+        let year = yearOfEra + shifted / 146_097 * 400 + (month <= 2 ? 1 : 0)
+
+        var text: [UInt8] = []
+        text.reserveCapacity(16)
+        Self.append(year, digits: 4, to: &text)
+        Self.append(month, digits: 2, to: &text)
+        Self.append(day, digits: 2, to: &text)
+        text.append(UInt8(ascii: "T"))
+        Self.append(second / 3600, digits: 2, to: &text)
+        Self.append(second / 60 % 60, digits: 2, to: &text)
+        Self.append(second % 60, digits: 2, to: &text)
+        text.append(UInt8(ascii: "Z"))
+        self.text = text
+    }
+
+    /// `20150830`.
+    package var day: [UInt8] { Array(text[..<8]) }
+
+    private static func append(_ number: Int, digits: Int, to text: inout [UInt8]) {
+        var divisor = 1
+        for _ in 1..<digits { divisor *= 10 }
+        while divisor > 0 {
+            text.append(UInt8(ascii: "0") + UInt8(number / divisor % 10))
+            divisor /= 10
+        }
+    }
+}
