@@ -1,0 +1,273 @@
+/// Everything `millraced backfill` is told, checked.
+package struct BackfillSettings: Sendable {
+    package enum Target: Sendable, Equatable {
+        case cluster(ServiceURL)
+        /// Everything is read, nothing is sent.
+        case null
+    }
+
+    package enum Authentication: Sendable, Equatable {
+        case none
+        case basic(user: String, password: Secret)
+        /// Credentials come from AWS' own places.
+        case sigV4(region: String, service: String)
+    }
+
+    /// Paths of PEM files.
+    package struct TLS: Sendable, Equatable {
+        package var caFile: String?
+        package var clientCertificateFile: String?
+        package var clientKeyFile: String?
+        package var isInsecure = false
+
+        package init() {}
+    }
+
+    /// Bounds of a run; see the flags of the same names.
+    package struct Limits: Sendable, Equatable {
+        package var workerCount = 1
+        package var connectionLimit = 10
+        package var bulkBytes = 5 << 20
+        package var bulkDocumentCount = 10_000
+        package var memoryBudgetBytes = 64 << 20
+        package var retryDuration = Duration.seconds(600)
+        package var requestTimeout = Duration.seconds(120)
+
+        package init() {}
+    }
+
+    /// nil: chosen by what stderr is.
+    package enum LogFormat: String, Sendable, CaseIterable {
+        case json, text, auto
+    }
+
+    package enum LogLevel: String, Sendable, CaseIterable {
+        case debug, info, warning, error
+    }
+
+    package enum ProgressForm: String, Sendable, CaseIterable {
+        case auto, line, json, none
+    }
+
+    /// Folder of the repository.
+    package var repositoryPath = ""
+    package var snapshotName = ""
+    package var indices = IndexSelection()
+    package var acceptsPartial = false
+    package var target = Target.null
+    /// Folder for checkpoints; nil only with the null target.
+    package var coordinatorPath: String?
+    /// nil only where neither it nor a coordinator is given.
+    package var deadLettersPath: String?
+    package var authentication = Authentication.none
+    package var tls = TLS()
+    package var isCompressed = false
+    package var limits = Limits()
+    package var adminAddress: HostAndPort?
+    package var logLevel = LogLevel.info
+    package var logFormat = LogFormat.auto
+    package var progress = ProgressForm.auto
+    /// What is allowed but deserves a warning in the log.
+    package fileprivate(set) var warnings: [String] = []
+    /// What was given, for `describe`; a secret's text is not kept here.
+    fileprivate var given: [(name: String, value: String)] = []
+
+    package init() {}
+}
+
+extension BackfillSettings {
+    /// What the arguments ask for.
+    package enum Request: Sendable {
+        case run(BackfillSettings)
+        /// The usage text, for stdout.
+        case help(String)
+    }
+
+    /// Reads arguments (after the role) and the environment; throws every mistake at once.
+    package static func load(
+        arguments: [String], environment: (String) -> String? = FlagParser.processEnvironment,
+        processorCount: Int = ProcessorCount.available,
+        readFile: @escaping (String) -> Result<[UInt8], ValueProblem> = SmallFile.read
+    ) throws(SettingsError) -> Request {
+        let (flags, problems) = FlagParser.parse(
+            arguments, environment: environment, declarations: BackfillFlags.all)
+        if flags.isHelpRequested { return .help(BackfillUsage.text) }
+        var reader = FlagReader(flags: flags, problems: problems, readFile: readFile)
+        var settings = BackfillSettings()
+        settings.readWhat(&reader)
+        settings.readWhereto(&reader)
+        settings.readAccess(&reader)
+        settings.readLimits(&reader, processorCount: processorCount)
+        settings.readWatching(&reader)
+        guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
+        settings.noteWarnings()
+        settings.given = BackfillFlags.all.compactMap { declaration in
+            flags.given(declaration.name).map { value in
+                (declaration.name, declaration.isSecret ? Secret("").description : value.values.joined(separator: " "))
+            }
+        }
+        return .run(settings)
+    }
+
+    /// The settings that were given, with the names of their flags, for the log of a start. Secrets are replaced;
+    /// what was not given has its default and is left out.
+    package func describe() -> [(name: String, value: String)] { given }
+
+    private mutating func readWhat(_ reader: inout FlagReader) {
+        if let path = reader.required("--repository", Self.repositoryPath) { repositoryPath = path }
+        if let name = reader.required("--snapshot", Self.text) { snapshotName = name }
+        indices.patterns = reader.all("--index", IndexSelection.parsePattern)
+        indices.includesSystemIndices = reader.truth("--include-system-indices")
+        acceptsPartial = reader.truth("--accept-partial")
+    }
+
+    private mutating func readWhereto(_ reader: inout FlagReader) {
+        let target = reader.required("--target", Self.target)
+        if let target { self.target = target }
+        coordinatorPath = reader.value("--coordinator", Self.coordinatorPath)
+        if !reader.isGiven("--coordinator"), case .cluster = target {
+            reader.note("--coordinator", "required: the folder for checkpoints, file:///FOLDER")
+        }
+        deadLettersPath = reader.value("--dead-letters", Self.text) ?? coordinatorPath.map(Self.deadLetters)
+    }
+
+    private mutating func readAccess(_ reader: inout FlagReader) {
+        let user = reader.value("--username", Self.text)
+        let password = readPassword(&reader)
+        let region = reader.value("--sigv4-region", Self.text)
+        let service = reader.choice("--sigv4-service", ["es", "aoss"])
+        if reader.isGiven("--username") != (reader.isGiven("--password-file") || reader.isGiven("--password")) {
+            reader.note(
+                nil, "--username and a password (--password-file or MILLRACE_PASSWORD) belong together; one is missing")
+        }
+        if reader.isGiven("--username"), reader.isGiven("--sigv4-region") {
+            reader.note(nil, "--username and --sigv4-region contradict each other; give one kind of authentication")
+        }
+        if reader.isGiven("--sigv4-service"), !reader.isGiven("--sigv4-region") {
+            reader.note("--sigv4-service", "needs --sigv4-region")
+        }
+        if let user, user.contains(":") {
+            reader.note("--username", "holds a colon, which basic authentication cannot carry (RFC 7617)")
+        }
+        if let user, let password {
+            authentication = .basic(user: user, password: password)
+        } else if let region {
+            authentication = .sigV4(region: region, service: service ?? "es")
+        }
+        tls.caFile = reader.value("--ca-file", Self.text)
+        tls.clientCertificateFile = reader.value("--client-certificate", Self.text)
+        tls.clientKeyFile = reader.value("--client-key", Self.text)
+        tls.isInsecure = reader.truth("--insecure")
+        isCompressed = reader.truth("--compress")
+        checkTLS(&reader)
+    }
+
+    private func checkTLS(_ reader: inout FlagReader) {
+        if reader.isGiven("--client-certificate") != reader.isGiven("--client-key") {
+            reader.note(nil, "--client-certificate and --client-key belong together; one is missing")
+        }
+        if tls.isInsecure, reader.isGiven("--ca-file") {
+            reader.note(nil, "--insecure and --ca-file contradict each other; without verification no CA is used")
+        }
+        if case .cluster(let url) = target, !url.isTLS {
+            for name in ["--ca-file", "--client-certificate", "--client-key"] where reader.isGiven(name) {
+                reader.note(name, "the target's URL is http://, where no certificates are used")
+            }
+            if tls.isInsecure {
+                reader.note("--insecure", "the target's URL is http://, where no certificates are used")
+            }
+        }
+    }
+
+    private func readPassword(_ reader: inout FlagReader) -> Secret? {
+        let direct = reader.value("--password", Self.text).map { Secret($0) }
+        guard reader.isGiven("--password-file") else { return direct }
+        if direct != nil {
+            reader.note(nil, "--password-file and MILLRACE_PASSWORD are both given; give one")
+        }
+        return reader.value("--password-file") { (path, readFile) throws(ValueProblem) in
+            var bytes = try readFile(path).get()
+            if bytes.last == 0x0A { bytes.removeLast() }
+            if bytes.last == 0x0D { bytes.removeLast() }
+            guard !bytes.isEmpty else { throw ValueProblem("\(path) is empty") }
+            return Secret(String(decoding: bytes, as: UTF8.self))
+        }
+    }
+
+    private mutating func readLimits(_ reader: inout FlagReader, processorCount: Int) {
+        var limits = Limits()
+        limits.workerCount = reader.count("--workers", within: 1...256) ?? min(max(processorCount, 1), 256)
+        limits.connectionLimit = reader.count("--connections", within: 1...1000) ?? limits.connectionLimit
+        limits.bulkBytes = reader.size("--bulk-bytes", within: 64 << 10...100 << 20) ?? limits.bulkBytes
+        limits.bulkDocumentCount = reader.count("--bulk-documents", within: 1...100_000) ?? limits.bulkDocumentCount
+        limits.retryDuration =
+            reader.duration("--retry-for", within: .seconds(1) ... .seconds(604_800)) ?? limits.retryDuration
+        limits.requestTimeout =
+            reader.duration("--request-timeout", within: .seconds(1) ... .seconds(3600))
+            ?? min(limits.requestTimeout, limits.retryDuration)
+        if limits.requestTimeout > limits.retryDuration {
+            reader.note(
+                nil,
+                "--request-timeout \(DurationText.text(limits.requestTimeout)) is longer than --retry-for "
+                    + "\(DurationText.text(limits.retryDuration)): no request would be tried twice")
+        }
+        let needed = limits.connectionLimit * limits.bulkBytes
+        let budget = reader.size("--memory-budget", within: 1 << 20...1 << 40)
+        limits.memoryBudgetBytes = budget ?? max(limits.memoryBudgetBytes, needed)
+        if let budget, budget < needed {
+            reader.note(
+                nil,
+                "--memory-budget \(ByteSize.text(Int64(budget))) is less than "
+                    + "--connections \(limits.connectionLimit) × "
+                    + "--bulk-bytes \(ByteSize.text(Int64(limits.bulkBytes))) "
+                    + "= \(ByteSize.text(Int64(needed))): the connections could not be filled")
+        }
+        self.limits = limits
+    }
+
+    private mutating func readWatching(_ reader: inout FlagReader) {
+        adminAddress = reader.value("--admin", HostAndPort.parse)
+        logLevel = reader.choice("--log-level") ?? logLevel
+        logFormat = reader.choice("--log-format") ?? logFormat
+        progress = reader.choice("--progress") ?? progress
+    }
+
+    private mutating func noteWarnings() {
+        if case .cluster(let url) = target {
+            if !url.isTLS, authentication != .none { warnings.append("credentials are sent to the target without TLS") }
+            if tls.isInsecure { warnings.append("the target's certificate is not verified") }
+        }
+    }
+}
+
+// What the texts mean.
+extension BackfillSettings {
+    private static func text(_ text: String) throws(ValueProblem) -> String { text }
+
+    private static func deadLetters(inFolder path: String) -> String {
+        path.hasSuffix("/") ? "\(path)dead-letters.jsonl" : "\(path)/dead-letters.jsonl"
+    }
+
+    private static func repositoryPath(_ text: String) throws(ValueProblem) -> String {
+        switch FileLocation.scheme(text) {
+        case nil: return text
+        case "file": return try FileLocation.path(ofURL: text)
+        case "s3", "gs":
+            throw ValueProblem("\"\(text)\": object stores are not supported yet; give the folder of a file repository")
+        default: throw ValueProblem("\"\(text)\" is neither a path nor a file:/// URL")
+        }
+    }
+
+    private static func target(_ text: String) throws(ValueProblem) -> Target {
+        text == "null:" ? .null : .cluster(try ServiceURL.parse(text))
+    }
+
+    private static func coordinatorPath(_ text: String) throws(ValueProblem) -> String {
+        switch FileLocation.scheme(text) {
+        case "file": return try FileLocation.path(ofURL: text)
+        case "http", "https":
+            throw ValueProblem("a cluster as coordinator is not supported yet; write file:///FOLDER")
+        default: throw ValueProblem("\"\(text)\" is not a file:///FOLDER")
+        }
+    }
+}
