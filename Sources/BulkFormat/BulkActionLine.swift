@@ -3,6 +3,9 @@
 /// Layout: `\n{"index":{"_id":"…","routing":"…"}}\n`. The line break in front ends the document before it, so a body of
 /// n documents is n action lines and n sources plus one last line break, with no slice for the breaks in between; the
 /// first document of a body leaves its leading break out. The index name is in the request's path.
+///
+/// Bytes that are not UTF-8 go out as they are: the target refuses the line, the batch is split, and the document ends
+/// as rejected. Replacing them would store it under another id, perhaps another document's.
 package enum BulkActionLine {
     private static let head: StaticString = "\n{\"index\":{\"_id\":\""
     private static let routingHead: StaticString = "\",\"routing\":\""

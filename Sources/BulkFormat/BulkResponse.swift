@@ -54,6 +54,7 @@ package struct BulkResponseScanner {
                 try cursor.skipValue()
             }
         }
+        try cursor.expectEnd()
         return summary
     }
 
@@ -91,10 +92,12 @@ package struct EngineError: Equatable, Sendable {
     /// empty: the caller reports the raw answer as well.
     package init(_ bytes: UnsafeRawBufferPointer) {
         var cursor = JSONByteCursor(bytes: bytes)
-        try? read(&cursor)
+        try? read(&cursor, mayNest: true)
     }
 
-    private mutating func read(_ cursor: inout JSONByteCursor) throws(BulkResponseError) {
+    /// An error object stands in a response at most, so one level is all that is entered: an answer of a million nested
+    /// `error` members must not use up the stack.
+    private mutating func read(_ cursor: inout JSONByteCursor, mayNest: Bool) throws(BulkResponseError) {
         guard cursor.peek() == UInt8(ascii: "{") else {
             reason = try cursor.text()
             return
@@ -105,8 +108,8 @@ package struct EngineError: Equatable, Sendable {
                 type = try cursor.text()
             } else if cursor.equals(key, "reason"), cursor.peek() == UInt8(ascii: "\"") {
                 reason = try cursor.text()
-            } else if cursor.equals(key, "error") {
-                try read(&cursor)
+            } else if mayNest, cursor.equals(key, "error") {
+                try read(&cursor, mayNest: false)
             } else {
                 try cursor.skipValue()
             }

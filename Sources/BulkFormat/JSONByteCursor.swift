@@ -30,11 +30,7 @@ struct JSONByteCursor {
     /// Inside an object: moves past the next key and its colon and returns where the key's text stands, or moves past
     /// the closing brace and returns nil.
     mutating func nextKey() throws(BulkResponseError) -> Range<Int>? {
-        if peek() == UInt8(ascii: ",") { offset += 1 }
-        if peek() == UInt8(ascii: "}") {
-            offset += 1
-            return nil
-        }
+        guard try isAnotherMember(opening: UInt8(ascii: "{"), closing: UInt8(ascii: "}")) else { return nil }
         let key = try string()
         try expect(UInt8(ascii: ":"))
         return key
@@ -42,11 +38,27 @@ struct JSONByteCursor {
 
     /// Inside an array: true when another element follows; moves past the closing bracket and returns false otherwise.
     mutating func nextElement() throws(BulkResponseError) -> Bool {
-        if peek() == UInt8(ascii: ",") { offset += 1 }
-        guard let byte = peek() else { throw failure("']' expected") }
-        guard byte == UInt8(ascii: "]") else { return true }
-        offset += 1
-        return false
+        try isAnotherMember(opening: UInt8(ascii: "["), closing: UInt8(ascii: "]"))
+    }
+
+    /// Moves past the comma before a member, or past the closing byte. Only the first member stands without a comma,
+    /// and then the opening byte is the one just passed.
+    private mutating func isAnotherMember(opening: UInt8, closing: UInt8) throws(BulkResponseError) -> Bool {
+        let isFirst = offset > 0 && bytes[offset - 1] == opening
+        guard let byte = peek() else { throw failure("the text ends inside a value") }
+        if byte == closing {
+            offset += 1
+            return false
+        }
+        if isFirst { return true }
+        try expect(UInt8(ascii: ","))
+        guard peek() != closing else { throw failure("a value expected") }
+        return true
+    }
+
+    /// Only white space is left.
+    mutating func expectEnd() throws(BulkResponseError) {
+        guard peek() == nil else { throw failure("bytes after the end") }
     }
 
     func equals(_ range: Range<Int>, _ text: StaticString) -> Bool {

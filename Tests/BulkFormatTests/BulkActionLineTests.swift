@@ -25,7 +25,48 @@ import Testing
     }
 
     @Test func escapesWhatJSONDemands() {
-        #expect(line(Array("q\"b\\t\t€\u{1F600}\u{7f}".utf8)) == "\n{\"index\":{\"_id\":\"q\\\"b\\\\t\\u0009€\u{1F600}\u{7f}\"}}\n")
+        #expect(
+            line(Array("q\"b\\t\t€\u{1F600}\u{7f}".utf8))
+                == "\n{\"index\":{\"_id\":\"q\\\"b\\\\t\\u0009€\u{1F600}\u{7f}\"}}\n")
+    }
+
+    @Test func everyControlCharacterIsEscapedAndNothingElseChanges() throws {
+        for byte in UInt8(0)..<128 {
+            let text = line([byte], routing: [byte])
+            #expect(text.hasPrefix("\n{\"index\":{\"_id\":\"") && text.hasSuffix("\"}}\n"))
+            let value = String(decoding: text.utf8.dropFirst(18).prefix { $0 != 0x2C }, as: UTF8.self)
+            switch byte {
+            case 0x22: #expect(value == "\\\"\"")
+            case 0x5C: #expect(value == "\\\\\"")
+            case 0x2C: #expect(text.contains("\"_id\":\",\","))
+            case ..<0x20:
+                let hex = String(byte, radix: 16)
+                #expect(value == "\\u" + String(repeating: "0", count: 4 - hex.count) + hex + "\"")
+            default: #expect(value == String(UnicodeScalar(byte)) + "\"")
+            }
+        }
+    }
+
+    @Test func unicodeLineSeparatorsAreNoLineBreaksInNDJSON() {
+        #expect(line(Array("a\u{2028}b\u{2029}c\u{85}".utf8)).contains("\"a\u{2028}b\u{2029}c\u{85}\""))
+    }
+
+    @Test func bytesThatAreNotUTF8KeepTheirIdentity() {
+        // Two different ids never become the same one.
+        var lines: Set<[UInt8]> = []
+        for byte in UInt8(0x80)...0xFF {
+            let limit = BulkActionLine.byteLimit(idByteCount: 1, routingByteCount: 0)
+            var buffer = [UInt8](repeating: 0, count: limit)
+            let count = [byte].withUnsafeBytes { id in
+                buffer.withUnsafeMutableBytes { BulkActionLine.write(id: id, routing: nil, to: $0.baseAddress!) }
+            }
+            lines.insert(Array(buffer[..<count]))
+        }
+        #expect(lines.count == 128)
+    }
+
+    @Test func emptyIdAndRoutingStayEmptyStrings() {
+        #expect(line([], routing: []) == "\n{\"index\":{\"_id\":\"\",\"routing\":\"\"}}\n")
     }
 
     @Test func worstCaseFitsTheLimit() {

@@ -33,14 +33,19 @@ import Testing
     }
 
     @Test func everyTruncationIsAnErrorAndNeverATrap() {
-        let text = "{\"took\":1,\"errors\":true,\"items\":[{\"index\":{\"_id\":\"a\\u0041\",\"status\":400,\"error\":{\"type\":\"t\",\"reason\":[null,1.5e3]}}}]}"
+        let text =
+            "{\"took\":1,\"errors\":true,\"items\":[{\"index\":{\"_id\":\"a\\u0041\",\"status\":400,\"error\":{\"type\":\"t\",\"reason\":[null,1.5e3]}}}]}"
         for end in 0..<text.utf8.count {
-            #expect(throws: BulkResponseError.self) { try scan(String(decoding: Array(text.utf8)[..<end], as: UTF8.self)) }
+            #expect(throws: BulkResponseError.self) {
+                try scan(String(decoding: Array(text.utf8)[..<end], as: UTF8.self))
+            }
         }
     }
 
     @Test func seededCorruptionNeverTraps() {
-        let text = Array("{\"took\":1,\"errors\":false,\"items\":[{\"index\":{\"_id\":\"a\",\"status\":201,\"x\":{\"y\":[1,2]}}}]}".utf8)
+        let text = Array(
+            "{\"took\":1,\"errors\":false,\"items\":[{\"index\":{\"_id\":\"a\",\"status\":201,\"x\":{\"y\":[1,2]}}}]}"
+                .utf8)
         var generator = SystemSeeded(state: 42)
         for _ in 0..<20_000 {
             var mutated = text
@@ -52,12 +57,49 @@ import Testing
         }
     }
 
+    @Test func missingCommasAndBytesBehindTheEndAreErrors() {
+        let texts = [
+            "{\"errors\":false \"items\":[]}", "{\"errors\":false,}", "{,\"errors\":false}", "{} x", "{}{}",
+            "{\"items\":[{\"index\":{\"status\":200}}{\"index\":{\"status\":200}}]}", "{\"items\":[,]}",
+            "{\"items\":[{\"index\":{\"status\":200}},]}", "{\"items\":[{\"index\":{\"status\":200},}]}",
+            "{\"items\":[{\"index\":{\"status\":-1}}]}", "{\"items\":[{\"index\":{\"status\":1234567890}}]}", "[]", "",
+            "{\"items\":{}}", "{\"items\":[null]}", "{\"items\":[{\"index\":null}]}", "{\"errors\":null}",
+        ]
+        for text in texts { #expect(throws: BulkResponseError.self, "\(text)") { try scan(text) } }
+    }
+
+    @Test func deepNestingIsRefusedWithoutRecursion() {
+        let deep = "{\"x\":" + String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000) + "}"
+        #expect(throws: BulkResponseError.self) { try scan(deep) }
+    }
+
+    @Test func aMillionNestedErrorMembersDoNotUseUpTheStack() {
+        let deep = Array(String(repeating: "{\"error\":", count: 1_000_000).utf8)
+        #expect(deep.withUnsafeBytes { EngineError($0) }.reason.isEmpty)
+    }
+
+    @Test func whitespaceAndEscapesAnywhere() throws {
+        let text =
+            "\r\n{\t\"items\" :\n[ { \"index\" : { \"_id\" : \"\\\"}]\\\\\" , \"status\" : 201 } } ] , \"took\" : 1 }\n"
+        let (summary, items) = try scan(text)
+        #expect(summary.itemCount == 1)
+        #expect(items.map(\.status) == [201])
+    }
+
     @Test func errorAsPlainTextOrWholeResponse() {
         let plain = Array("\"no handler\"".utf8).withUnsafeBytes { EngineError($0) }
         #expect(plain.reason == "no handler")
-        let whole = Array("{\"error\":{\"root_cause\":[{\"type\":\"x\"}],\"type\":\"illegal_argument_exception\",\"reason\":\"bad\"},\"status\":400}".utf8)
-            .withUnsafeBytes { EngineError($0) }
-        #expect(whole == { var e = EngineError(UnsafeRawBufferPointer(start: nil, count: 0)); e.type = "illegal_argument_exception"; e.reason = "bad"; return e }())
+        let whole = Array(
+            "{\"error\":{\"root_cause\":[{\"type\":\"x\"}],\"type\":\"illegal_argument_exception\",\"reason\":\"bad\"},\"status\":400}"
+                .utf8
+        )
+        .withUnsafeBytes { EngineError($0) }
+        #expect(
+            whole
+                == {
+                    var e = EngineError(UnsafeRawBufferPointer(start: nil, count: 0));
+                    e.type = "illegal_argument_exception"; e.reason = "bad"; return e
+                }())
     }
 }
 
