@@ -104,7 +104,8 @@ final class BulkBatch: @unchecked Sendable {
 
     private func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer {
         if blocks.isEmpty || blockOffset + byteCount > blocks[blocks.count - 1].count {
-            let block = UnsafeMutableRawBufferPointer.allocate(byteCount: max(Self.blockBytes, byteCount), alignment: 16)
+            let block = UnsafeMutableRawBufferPointer.allocate(
+                byteCount: max(Self.blockBytes, byteCount), alignment: 16)
             blocks.append(block)
             blockOffset = 0
             retainedBytes += block.count

@@ -71,8 +71,9 @@ final class BulkSender: BatchSink, @unchecked Sendable {
     private let batchBytesNow: Atomic<Int>
 
     private var pacing: BulkPacingPolicy
+    /// In the order in which they go. Short (the budget bounds it), and a request leaves it when it is sent: whatever
+    /// stays referenced keeps its batch's chunks alive.
     private var waiting: [Request] = []
-    private var waitingStart = 0
     private var activeCount = 0
     private var delayedCount = 0
     private var stop: RunStop?
@@ -138,16 +139,10 @@ final class BulkSender: BatchSink, @unchecked Sendable {
     // MARK: - On the queue
 
     private func pump() {
-        while stop == nil, activeCount < pacing.requestLimit, waitingStart < waiting.count {
-            let request = waiting[waitingStart]
-            waitingStart += 1
-            if waitingStart > 64, waitingStart * 2 > waiting.count {
-                waiting.removeFirst(waitingStart)
-                waitingStart = 0
-            }
-            send(request)
+        while stop == nil, activeCount < pacing.requestLimit, !waiting.isEmpty {
+            send(waiting.removeFirst())
         }
-        counters.setQueue(active: activeCount, waiting: waiting.count - waitingStart + delayedCount)
+        counters.setQueue(active: activeCount, waiting: waiting.count + delayedCount)
     }
 
     private func send(_ request: Request) {
@@ -210,7 +205,8 @@ final class BulkSender: BatchSink, @unchecked Sendable {
             return retryWhole(request, "an unreadable bulk response: \(problem.message) at byte \(problem.offset)")
         }
         guard items.count == request.indices.count else {
-            return retryWhole(request, "a bulk response with \(items.count) items for \(request.indices.count) documents")
+            return retryWhole(
+                request, "a bulk response with \(items.count) items for \(request.indices.count) documents")
         }
         var retry: [Int] = []
         var retryExample: BulkResponseScanner.Item?
@@ -278,8 +274,9 @@ final class BulkSender: BatchSink, @unchecked Sendable {
         var next = request
         next.indices = retry
         counters.retried(documents: retry.count)
-        if let first = request.firstFailure, now() - first >= limits.giveUpAfter, retry.count < request.indices.count
-            || retry.count == 1
+        if let first = request.firstFailure, now() - first >= limits.giveUpAfter,
+            retry.count < request.indices.count
+                || retry.count == 1
         {
             let positions = Dictionary(uniqueKeysWithValues: zip(request.indices, items))
             for index in retry {
@@ -311,11 +308,12 @@ final class BulkSender: BatchSink, @unchecked Sendable {
         let wait = BulkOutcomePolicy.backoff(attempt: next.attempt, random: Double.random(in: 0..<1, using: &random))
         delayedCount += 1
         let box = RequestBox(next)
-        let milliseconds = Int(wait.components.seconds) * 1000 + Int(wait.components.attoseconds / 1_000_000_000_000_000)
+        let milliseconds =
+            Int(wait.components.seconds) * 1000 + Int(wait.components.attoseconds / 1_000_000_000_000_000)
         queue.asyncAfter(deadline: .now() + .milliseconds(milliseconds)) { [self] in
             delayedCount -= 1
             guard stop == nil else { return }
-            waiting.insert(box.request, at: waitingStart)
+            waiting.insert(box.request, at: 0)
             pump()
         }
     }
@@ -342,7 +340,7 @@ final class BulkSender: BatchSink, @unchecked Sendable {
         let middle = request.indices.count / 2
         first.indices = Array(request.indices[..<middle])
         second.indices = Array(request.indices[middle...])
-        waiting.insert(contentsOf: [first, second], at: waitingStart)
+        waiting.insert(contentsOf: [first, second], at: 0)
     }
 
     private func resolve(_ batch: BulkBatch) {
@@ -364,7 +362,6 @@ final class BulkSender: BatchSink, @unchecked Sendable {
     /// What was not sent stays beyond the checkpoint and is read again by the next run.
     private func abandonWaiting() {
         waiting.removeAll()
-        waitingStart = 0
     }
 
     // MARK: - Messages

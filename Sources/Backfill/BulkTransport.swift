@@ -1,7 +1,7 @@
 /// The way to the target: sends one bulk body and brings back the answer. A fake stands in for it in flow tests.
 package protocol BulkTransport: Sendable {
-    /// Sends `body` to the `_bulk` endpoint of `index`. `completion` is called exactly once, from any thread; until then
-    /// the body's slices are read.
+    /// Sends `body` to the `_bulk` endpoint of `index`. `completion` is called exactly once, from any thread; until
+    /// then the body's slices are read.
     func sendBulk(index: String, body: BulkBody, completion: @escaping @Sendable (BulkAnswer) -> Void)
 }
 

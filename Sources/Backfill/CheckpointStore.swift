@@ -61,7 +61,9 @@ package struct RangeProgress: Equatable, Sendable {
     /// What became of the documents from `firstDoc` up to the checkpoint.
     package var tally: DocumentTally
 
-    package init(segment: String, firstDoc: Int, endDoc: Int, checkpoint: Int? = nil, tally: DocumentTally = DocumentTally()) {
+    package init(
+        segment: String, firstDoc: Int, endDoc: Int, checkpoint: Int? = nil, tally: DocumentTally = DocumentTally()
+    ) {
         self.segment = segment
         self.firstDoc = firstDoc
         self.endDoc = endDoc

@@ -29,7 +29,9 @@ final class CheckpointWriter: @unchecked Sendable {
     /// Notes that the range's checkpoint moved; a finished range is saved at once.
     func note(_ range: RangeWork) {
         queue.async { [self] in
-            guard failure == nil else { return }
+            // The last two notes of a range may both come after its end: the first has saved it, and the shard may be
+            // finished and given back by now.
+            guard failure == nil, !range.isEndSaved.load(ordering: .relaxed) else { return }
             dirty[ObjectIdentifier(range)] = range
             if range.progress.isDone {
                 save()
@@ -69,6 +71,7 @@ final class CheckpointWriter: @unchecked Sendable {
         dirty.removeAll(keepingCapacity: true)
         for (range, saved) in zip(ranges, progress) {
             if saved.range.isDone {
+                range.isEndSaved.store(true, ordering: .relaxed)
                 rangeFinished(range)
             } else if range.progress != saved.range {
                 dirty[ObjectIdentifier(range)] = range

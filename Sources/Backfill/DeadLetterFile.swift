@@ -90,7 +90,8 @@ final class DeadLetterFile: Sendable {
         try lock.withLock { (state) throws(Failure) in
             guard state.isDirty else { return }
             try write(&state)
-            guard fdatasync(descriptor) == 0 else { throw failure() }
+            // A special file such as /dev/null cannot be synced.
+            guard fdatasync(descriptor) == 0 || errno == EINVAL else { throw failure() }
             state.isDirty = false
         }
     }

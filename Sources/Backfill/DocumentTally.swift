@@ -5,7 +5,8 @@ package struct DocumentTally: Equatable, Sendable {
     package var migrated = 0
     /// Refused by the target for good; each is in the dead-letter file.
     package var rejected = 0
-    /// Live documents that cannot be sent (no stored source, an encoding that is not JSON); each is in the dead-letter file.
+    /// Live documents that cannot be sent (no stored source, an encoding that is not JSON); each is in the dead-letter
+    /// file.
     package var omitted = 0
     /// Children of nested fields: their content is in the parent's source.
     package var nested = 0

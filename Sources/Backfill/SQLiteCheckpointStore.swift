@@ -129,7 +129,8 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
             var found: [RangeProgress] = []
             try database.run(
                 """
-                SELECT segment, first_doc, end_doc, checkpoint, migrated, rejected, omitted, nested, deleted, source_bytes
+                SELECT segment, first_doc, end_doc, checkpoint,
+                    migrated, rejected, omitted, nested, deleted, source_bytes
                 FROM doc_range WHERE run=? AND index_id=? AND number=? ORDER BY segment, first_doc
                 """, Self.key(run, shard)
             ) { row in
@@ -171,7 +172,10 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
     package func finish(run: RunKey, shard: ShardKey) throws(CheckpointError) {
         let isOurs = try transaction { (database) throws(SQLiteConnection.Failure) -> Bool in
             try database.run(
-                "UPDATE shard SET is_finished=1, worker=NULL, lease_end=0 WHERE run=? AND index_id=? AND number=? AND worker=?",
+                """
+                UPDATE shard SET is_finished=1, worker=NULL, lease_end=0
+                WHERE run=? AND index_id=? AND number=? AND worker=?
+                """,
                 Self.key(run, shard) + [.text(workerID)])
             return database.changeCount == 1
         }
@@ -278,7 +282,8 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
             path += "/" + part
             guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
                 throw CheckpointError(
-                    code: .unavailable, message: "coordinator \(folder): cannot create the folder: \(String(cString: strerror(errno)))")
+                    code: .unavailable,
+                    message: "coordinator \(folder): cannot create the folder: \(String(cString: strerror(errno)))")
             }
         }
     }
@@ -301,6 +306,7 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
     private func leaseLost(_ shard: ShardKey) -> CheckpointError {
         CheckpointError(
             code: .leaseLost,
-            message: "coordinator \(location): shard \(shard.number) of \(shard.indexID) was taken over by another process")
+            message:
+                "coordinator \(location): shard \(shard.number) of \(shard.indexID) was taken over by another process")
     }
 }

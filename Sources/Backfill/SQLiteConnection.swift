@@ -21,7 +21,8 @@ final class SQLiteConnection {
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX
         let code = sqlite3_open_v2(path, &handle, flags, nil)
         guard code == SQLITE_OK else {
-            let failure = Failure(code: code, message: handle.map { String(cString: sqlite3_errmsg($0)) } ?? "cannot open")
+            let failure = Failure(
+                code: code, message: handle.map { String(cString: sqlite3_errmsg($0)) } ?? "cannot open")
             sqlite3_close_v2(handle)
             handle = nil
             throw failure

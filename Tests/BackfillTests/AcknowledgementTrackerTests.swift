@@ -102,7 +102,9 @@ struct SeededGenerator: RandomNumberGenerator {
 @Suite struct BulkOutcomePolicyTests {
     @Test func statusesDecide() {
         #expect(BulkOutcomePolicy.decide(requestStatus: 200) == .readItems)
-        for status in [408, 429, 500, 502, 503, 504] { #expect(BulkOutcomePolicy.decide(requestStatus: status) == .retry) }
+        for status in [408, 429, 500, 502, 503, 504] {
+            #expect(BulkOutcomePolicy.decide(requestStatus: status) == .retry)
+        }
         for status in [401, 403, 404] { #expect(BulkOutcomePolicy.decide(requestStatus: status) == .stop) }
         #expect(BulkOutcomePolicy.decide(requestStatus: 413) == .split(isTooLarge: true))
         #expect(BulkOutcomePolicy.decide(requestStatus: 400) == .split(isTooLarge: false))

@@ -24,7 +24,10 @@ import Testing
             let store = try store()
             try store.register(run: run, shards: shards)
             #expect(try store.leaseShard(run: run, from: shards) == shards[0])
-            let plan = [RangeProgress(segment: "_0", firstDoc: 0, endDoc: 10), RangeProgress(segment: "_0", firstDoc: 10, endDoc: 30)]
+            let plan = [
+                RangeProgress(segment: "_0", firstDoc: 0, endDoc: 10),
+                RangeProgress(segment: "_0", firstDoc: 10, endDoc: 30),
+            ]
             try store.plan(run: run, shard: shards[0], ranges: plan)
             var range = plan[1]
             range.checkpoint = 20
@@ -70,7 +73,9 @@ import Testing
     }
 
     @Test func anUnusableFolderIsNamed() {
-        let error = #expect(throws: CheckpointError.self) { try SQLiteCheckpointStore(folder: "/proc/none", wallClock: { 0 }) }
+        let error = #expect(throws: CheckpointError.self) {
+            try SQLiteCheckpointStore(folder: "/proc/none", wallClock: { 0 })
+        }
         #expect(error?.message.contains("/proc/none") == true)
     }
 

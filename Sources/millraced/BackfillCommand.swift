@@ -1,0 +1,82 @@
+import Backfill
+import EventIO
+import Glibc
+import Settings
+import Telemetry
+
+/// `millraced backfill`: settings, signals, admin server and report around the flow.
+enum BackfillCommand {
+    static func run(arguments: [String]) -> Int32 {
+        let settings: BackfillSettings
+        do throws(SettingsError) {
+            switch try BackfillSettings.load(arguments: arguments) {
+            case .help(let text):
+                Console.output(text)
+                return 0
+            case .run(let loaded): settings = loaded
+            }
+        } catch {
+            let problems = error.problems.map { "  \($0.description)\n" }.joined()
+            Console.error("millraced backfill: the settings do not do:\n\(problems)")
+            Console.error("millraced backfill --help lists the flags.\n")
+            return ExitStatus.usage.rawValue
+        }
+        let log = Log.shared
+        log.output.level = LogLevel(name: settings.logLevel.rawValue) ?? .info
+        switch settings.logFormat {
+        case .auto: log.output.setFormat(nil)
+        case .json: log.output.setFormat(.json)
+        case .text: log.output.setFormat(.text)
+        }
+        for warning in settings.warnings { log.warning("settings", [.warning: .text(warning)]) }
+        return run(settings, log: log)
+    }
+
+    private static func run(_ settings: BackfillSettings, log: Log) -> Int32 {
+        let control = BackfillControl()
+        let signals = SignalWatch { number, count in
+            // The first asks to end in order; whoever insists is obeyed. Nothing acknowledged is lost either way.
+            if count > 1 { _exit(128 + number) }
+            control.stop(RunStop(code: .signal(number), message: "stopped by signal \(number)"))
+        }
+        defer { signals.cancel() }
+        let metrics = MetricsRegistry()
+        var admin: AdminServer?
+        if let address = settings.adminAddress {
+            do {
+                let server = try AdminServer(
+                    host: address.host, port: address.port, metrics: metrics, readiness: { .ready })
+                log.info("admin server", [.address: .text(server.boundAddress)])
+                admin = server
+            } catch {
+                Console.error("millraced backfill: --admin: \(error.message)\n")
+                return ExitStatus.unavailable.rawValue
+            }
+        }
+        defer { admin?.stop() }
+        log.info(
+            "backfill starts",
+            [.setting: .text(settings.describe().map { "\($0.name) \($0.value)" }.joined(separator: " "))])
+        let terminal: (@Sendable (String) -> Void)? =
+            isatty(STDERR_FILENO) == 1 ? { @Sendable in Console.error($0) } : nil
+        let backfill = SnapshotBackfill(
+            settings, control: control, metrics: metrics, log: log, wallClock: { Int64(time(nil)) },
+            terminal: terminal)
+        let report = backfill.run()
+        finish(report, log: log)
+        return report.exitCode
+    }
+
+    /// The summary on standard output, one JSON line where a program reads it; the failure on standard error.
+    private static func finish(_ report: BackfillReport, log: Log) {
+        if isatty(STDOUT_FILENO) == 1 {
+            Console.output(report.text)
+        } else {
+            Console.output(report.json + "\n")
+            if log.output.format == .text || isatty(STDERR_FILENO) == 1 { Console.error(report.text) }
+        }
+        if let stop = report.stop, log.output.format == .json {
+            log.error("backfill stopped", [.reason: .text(stop.message), .code: .integer(Int64(report.exitCode))])
+        }
+    }
+}
