@@ -1,0 +1,65 @@
+import Foundation
+import TestSupport
+
+/// What the machine offers to these tests; what is not there switches the tests off that need it.
+///
+/// - MILLRACE_MILLRACED: the built program
+/// - MILLRACE_BENCH: the built benchmarks, default `millrace-bench` beside it
+/// - MILLRACE_OPENSEARCH_URL: an OpenSearch on this machine **whose indices may be deleted**
+/// - MILLRACE_FIXTURES: folder of unpacked fixtures, default `${XDG_CACHE_HOME:-~/.cache}/millrace-fixtures`, else the
+///   archives under `Tests/Fixtures/repositories`
+enum TestEnvironment {
+    static let millraced = variable("MILLRACE_MILLRACED")
+    static let openSearch = variable("MILLRACE_OPENSEARCH_URL")
+
+    static let bench: String? = {
+        if let path = variable("MILLRACE_BENCH") { return path }
+        guard let millraced, let slash = millraced.lastIndex(of: "/") else { return nil }
+        let path = millraced[..<slash] + "/millrace-bench"
+        return access(String(path), X_OK) == 0 ? String(path) : nil
+    }()
+
+    static var hasProgram: Bool { millraced != nil && bench != nil }
+    static var hasTarget: Bool { millraced != nil && openSearch != nil }
+    static var hasProgramAndTarget: Bool { hasProgram && hasTarget }
+
+    static func variable(_ name: String) -> String? {
+        guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty else { return nil }
+        return value
+    }
+
+    /// The folder of a fixture, unpacked into `scratch` when only its archive is there; nil when neither is.
+    static func fixture(_ name: String, scratch: String) throws -> String? {
+        let cache = variable("XDG_CACHE_HOME") ?? (variable("HOME") ?? "") + "/.cache"
+        let folder = (variable("MILLRACE_FIXTURES") ?? cache + "/millrace-fixtures") + "/" + name
+        if access(folder + "/about.json", R_OK) == 0 { return folder }
+        let top = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        let archive = top.appendingPathComponent(
+            "Fixtures/repositories/" + name.replacingOccurrences(of: "/", with: "_") + ".tar.xz")
+        guard access(archive.path, R_OK) == 0 else { return nil }
+        let tar = try ChildProcess(["tar", "-xJf", archive.path, "-C", scratch], folder: scratch, name: "tar")
+        guard tar.wait() == .exited(0) else { return nil }
+        return scratch + "/" + name
+    }
+
+    /// The words of a `millraced backfill` call; the coordinator's folder is made.
+    static func backfill(
+        repository: String, snapshot: String, target: String, coordinator: String, _ more: [String] = []
+    ) throws -> [String] {
+        try FileTree.makeFolder(coordinator)
+        return [
+            millraced ?? "millraced", "backfill", "--repository", repository, "--snapshot", snapshot, "--target",
+            target,
+            "--coordinator", "file://\(coordinator)", "--progress", "none", "--log-format", "json",
+        ] + more
+    }
+}
+
+/// `millraced` exit codes as documented.
+enum ExitCode {
+    static let done: Int32 = 0
+    static let doneWithOmissions: Int32 = 3
+    static let usage: Int32 = 64
+    static let unreadable: Int32 = 65
+    static let unavailable: Int32 = 69
+}
