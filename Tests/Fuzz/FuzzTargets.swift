@@ -1,0 +1,19 @@
+/// Every fuzz target by name. A target gets arbitrary bytes and may not trap, read out of bounds or break a property
+/// that it states itself by `precondition`; it ignores thrown errors.
+enum FuzzTargets {
+    static let all: KeyValuePairs<String, @Sendable (UnsafeRawBufferPointer) -> Void> = [
+        "http-request": fuzzHTTPRequest,
+        "http-response": fuzzHTTPResponse,
+        "http-body": fuzzHTTPBody,
+        "bulk-response": fuzzBulkResponse,
+        "document-source": fuzzDocumentSource,
+        "lucene": fuzzLucene,
+        "smile": fuzzSmile,
+        "repository-blob": fuzzRepositoryBlob,
+        "json": fuzzJSON,
+    ]
+
+    static func named(_ name: String) -> (@Sendable (UnsafeRawBufferPointer) -> Void)? {
+        all.first { $0.key == name }?.value
+    }
+}
