@@ -1,1 +1,32 @@
-print("bench")
+import Glibc
+
+/// A benchmark by the name it is called with. A new one is one line here.
+let benchmarks: [(name: String, summary: String, run: ([String]) throws -> Void)] = [
+    (
+        "make-snapshot", "--out DIR [--bytes 1.5GB] [--codec lz4|deflate] [--segments N] [--shards N] [--seed S] …",
+        runMakeSnapshot
+    ),
+    ("documents", "[--bytes 1.5GB] [--seed S]: the same documents, a line each", runDocuments),
+    ("sink", "--listen 127.0.0.1:PORT [--record FILE] [--status-every N:429] [--slow-ms N] [--threads N]", runSink),
+    ("machine", "[--json] [--bytes 400MB]", runMachineBenchmark),
+    ("decode", "[--repository DIR --snapshot NAME] [--bytes 100MB] [--checksums]", runDecodeBenchmark),
+    ("http-head", "[options]", runHTTPHeadBenchmark),
+    ("event-loop", "[ROUNDS [REQUESTS [CONNECTIONS]]]: echo and proxy beside raw epoll", runEventLoopBenchmark),
+    ("drain", "--port PORT (used by machine)", runDrain),
+]
+
+var arguments = Array(CommandLine.arguments.dropFirst())
+guard let name = arguments.first, let benchmark = benchmarks.first(where: { $0.name == name }) else {
+    complain("usage: millrace-bench NAME [options]\n")
+    for benchmark in benchmarks { complain("  \(benchmark.name)  \(benchmark.summary)\n") }
+    exit(64)
+}
+do {
+    try benchmark.run(Array(arguments.dropFirst()))
+} catch let mistake as BenchmarkArguments.Mistake {
+    complain("millrace-bench \(name): \(mistake)\n")
+    exit(64)
+} catch {
+    complain("millrace-bench \(name): \(error)\n")
+    exit(70)
+}
