@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import BulkFormat
@@ -46,7 +47,7 @@ import Testing
         let text = Array(
             "{\"took\":1,\"errors\":false,\"items\":[{\"index\":{\"_id\":\"a\",\"status\":201,\"x\":{\"y\":[1,2]}}}]}"
                 .utf8)
-        var generator = SystemSeeded(state: 42)
+        var generator = SeededGenerator(seed: 42)
         for _ in 0..<20_000 {
             var mutated = text
             for _ in 0..<Int(generator.next() % 4) + 1 {
@@ -100,17 +101,5 @@ import Testing
                     var e = EngineError(UnsafeRawBufferPointer(start: nil, count: 0));
                     e.type = "illegal_argument_exception"; e.reason = "bad"; return e
                 }())
-    }
-}
-
-/// SplitMix64: the same numbers for the same seed.
-struct SystemSeeded: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

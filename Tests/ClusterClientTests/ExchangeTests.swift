@@ -1,6 +1,7 @@
 import Dispatch
 import EventIO
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import ClusterClient
@@ -68,7 +69,7 @@ import Testing
     }
 
     @Test func aLargeBodyOfManySlicesArrivesAndIsReleased() throws {
-        var random = SeededRandom(state: 11)
+        var random = SeededGenerator(seed: 11)
         let memory = OwnedBytes(count: 6 << 20)
         for index in 0..<(memory.bytes.count / 8) {
             memory.bytes.storeBytes(of: random.next(), toByteOffset: index * 8, as: UInt64.self)

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import ClusterClient
@@ -101,7 +102,7 @@ import Testing
     }
 
     @Test func aDigestOverSlicesIsTheDigestOfTheWhole() {
-        var random = SeededRandom(state: 7)
+        var random = SeededGenerator(seed: 7)
         let bytes = (0..<10_000).map { _ in UInt8.random(in: 0...255, using: &random) }
         let whole = SHA256Digest(of: bytes)
         for _ in 0..<20 {
@@ -136,18 +137,5 @@ import Testing
         ] as [(Int64, String)]) func timestamps(seconds: Int64, text: String)
     {
         #expect(String(decoding: SigV4Timestamp(unixSeconds: seconds).text, as: UTF8.self) == text)
-    }
-}
-
-/// A small generator with a seed: SplitMix64.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import EventIO
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct ConnectionEchoTests {

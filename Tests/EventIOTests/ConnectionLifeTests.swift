@@ -2,6 +2,7 @@ import CSystem
 import Dispatch
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import EventIO

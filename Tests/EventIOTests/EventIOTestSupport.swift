@@ -68,27 +68,6 @@ final class Promise<Value: Sendable>: Sendable {
     }
 }
 
-/// A 64-bit generator with a seed (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
-
-    mutating func bytes(_ count: Int) -> [UInt8] {
-        var result = [UInt8](repeating: 0, count: count)
-        for index in result.indices { result[index] = UInt8(truncatingIfNeeded: next()) }
-        return result
-    }
-}
-
 /// Memory that a write owns.
 final class OwnedBytes: Sendable {
     nonisolated(unsafe) let memory: UnsafeMutableRawBufferPointer

@@ -1,4 +1,5 @@
 import JSONBytes
+import TestSupport
 import Testing
 
 @Suite("JSONValue")
@@ -86,7 +87,7 @@ struct JSONValueTests {
 
     @Test("Any value survives writing and reading; cut anywhere it is an error", arguments: 0..<40)
     func roundTrip(_ seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SeededGenerator(seed: seed)
         let value = JSONValue.object([JSONMember(key: "root", value: random.value(depth: 4))])
         let bytes = value.serialized()
         #expect(try JSONValue.parse(bytes) == value)
@@ -95,7 +96,7 @@ struct JSONValueTests {
 
     @Test("Damaged bytes never trap, and what is accepted survives another round", arguments: 0..<40)
     func damage(_ seed: UInt64) throws {
-        var random = SplitMix(state: seed &+ 1000)
+        var random = SeededGenerator(seed: seed &+ 1000)
         let bytes = random.value(depth: 4).serialized()
         for _ in 0..<200 {
             var damaged = bytes
@@ -112,7 +113,7 @@ struct JSONValueTests {
 struct UTF8CheckTests {
     @Test("Agrees with the standard library", arguments: 0..<20)
     func agrees(_ seed: UInt64) {
-        var random = SplitMix(state: seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<500 {
             let alphabet: [UInt8] = [
                 0x41, 0x80, 0xBF, 0x9F, 0xA0, 0x8F, 0x90, 0xC2, 0xE0, 0xE1, 0xED, 0xEF, 0xF0, 0xF1, 0xF4, 0xF5, 0xC1,
@@ -166,20 +167,8 @@ struct JSONWriterTests {
     }
 }
 
-/// A small seeded generator.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-
-    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
-
+/// Random values.
+extension SeededGenerator {
     mutating func text() -> String {
         let pieces = ["a", "\"", "\\", "\n", "\u{1}", "ä", "€", "😀", "long piece of text", "/"]
         return (0..<below(5)).map { _ in pieces[below(pieces.count)] }.joined()

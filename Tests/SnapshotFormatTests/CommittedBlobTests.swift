@@ -1,5 +1,6 @@
 import JSONBytes
 import SnapshotFormat
+import TestSupport
 import Testing
 
 @Suite("Real blobs")
@@ -19,7 +20,7 @@ struct CommittedBlobTests {
 
     @Test("A flipped bit anywhere is an error", arguments: CommittedBlobs.framed)
     func bitFlips(_ blob: CommittedBlobs.Blob) {
-        var random = SplitMix(state: UInt64(blob.bytes.count))
+        var random = SeededGenerator(seed: UInt64(blob.bytes.count))
         var acceptedCount = 0
         for offset in Self.places(blob) {
             var damaged = blob.bytes
@@ -47,7 +48,7 @@ struct CommittedBlobTests {
 
     @Test("Damage behind a right checksum never traps", arguments: CommittedBlobs.framed)
     func sealedDamage(_ blob: CommittedBlobs.Blob) {
-        var random = SplitMix(state: UInt64(blob.bytes.count) &+ 77)
+        var random = SeededGenerator(seed: UInt64(blob.bytes.count) &+ 77)
         var failureCount = 0
         for _ in 0..<40 {
             var damaged = Array(blob.bytes.dropLast(8))
@@ -67,7 +68,7 @@ struct CommittedBlobTests {
         var encoder = SmileEncoder(sharesStrings: false)
         let body = encoder.encode(value)
         #expect(throws: Never.self) { try blob.parse(framed(body, codec: codec)) }
-        var random = SplitMix(state: UInt64(body.count))
+        var random = SeededGenerator(seed: UInt64(body.count))
         var failureCount = 0
         for _ in 0..<20 {
             var damaged = body

@@ -1,5 +1,6 @@
 import JSONBytes
 import SnapshotFormat
+import TestSupport
 import Testing
 
 @Suite("SmileDecoder")
@@ -142,7 +143,7 @@ struct SmileDecoderTests {
 
     @Test("Any value survives, in every mode; cut anywhere it is an error", arguments: 0..<60)
     func roundTrip(_ seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SeededGenerator(seed: seed)
         let value = JSONValue.object([JSONMember(key: "root", value: random.value(depth: 4))])
         var encoder = SmileEncoder(
             sharesNames: seed & 1 == 0, sharesStrings: seed & 2 == 0, usesRawBinary: seed & 4 == 0,
@@ -156,7 +157,7 @@ struct SmileDecoderTests {
 
     @Test("Damaged bytes never trap", arguments: 0..<60)
     func damage(_ seed: UInt64) {
-        var random = SplitMix(state: seed &+ 5000)
+        var random = SeededGenerator(seed: seed &+ 5000)
         var encoder = SmileEncoder(usesRawBinary: seed & 1 == 0)
         let bytes = encoder.encode(random.value(depth: 5))
         var invalidCount = 0

@@ -1,4 +1,5 @@
 import JSONBytes
+import TestSupport
 
 /// A SMILE writer of its own, by the format specification, as the model for the decoder: plain, with no eye on speed.
 struct SmileEncoder {
@@ -149,20 +150,8 @@ struct SmileEncoder {
     }
 }
 
-/// A small seeded generator.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-
-    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
-
+/// Random values.
+extension SeededGenerator {
     mutating func text() -> String {
         switch below(6) {
         case 0: return ""
