@@ -25,11 +25,24 @@ struct MemoryDirectory: LuceneDirectory {
 /// A shard of Tests/Fixtures/lucene and what a reader must find in it.
 struct ShardFixture: Sendable, CustomStringConvertible {
     let name: String
+    /// The folder that the shard's folder and its list lie in.
+    let parent: String
 
-    static let all = listFolder(root).filter { !$0.contains(".tsv") && $0 != "README.md" }.sorted().map(
-        ShardFixture.init)
+    static let all = listed(in: root)
 
-    private static let root: String = {
+    init(name: String, parent: String = root) {
+        self.name = name
+        self.parent = parent
+    }
+
+    /// The shards that have a list.
+    static func listed(in folder: String) -> [ShardFixture] {
+        listFolder(folder).filter { $0.hasSuffix(".tsv") }.sorted().map {
+            ShardFixture(name: String($0.dropLast(4)), parent: folder)
+        }
+    }
+
+    static let root: String = {
         let parts = #filePath.split(separator: "/").dropLast(2)
         return "/" + parts.joined(separator: "/") + "/Fixtures/lucene"
     }()
@@ -38,14 +51,14 @@ struct ShardFixture: Sendable, CustomStringConvertible {
 
     func load() -> MemoryDirectory {
         var directory = MemoryDirectory(location: name)
-        for file in Self.listFolder("\(Self.root)/\(name)") {
-            directory.files[file] = Self.readFile("\(Self.root)/\(name)/\(file)")
+        for file in Self.listFolder("\(parent)/\(name)") {
+            directory.files[file] = Self.readFile("\(parent)/\(name)/\(file)")
         }
         return directory
     }
 
     var expectedLines: [String] {
-        let text = String(decoding: Self.readFile("\(Self.root)/\(name).tsv"), as: UTF8.self)
+        let text = String(decoding: Self.readFile("\(parent)/\(name).tsv"), as: UTF8.self)
         return text.split(separator: "\n").map(String.init)
     }
 
