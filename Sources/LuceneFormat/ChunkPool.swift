@@ -3,16 +3,34 @@ import Synchronization
 
 /// Recycled buffers for decompressed chunks. Thread-safe; a chunk's buffer comes back when its last reference goes.
 ///
-/// Buffers have power-of-two capacities, so that one size class serves the slightly different chunks of a segment.
-/// What would exceed `retainedBytesLimit` is freed at once; a buffer in use is not counted.
+/// One size class serves the slightly different chunks of a segment (`ChunkSizeClass`). Buffers that would exceed
+/// `retainedBytesLimit` push out those of other classes, which nobody wants any more when a segment of another format
+/// has begun, or are freed at once; a buffer in use is not counted.
 package final class ChunkPool: Sendable {
     private struct FreeBuffers: ~Copyable {
-        var byClass: [[UInt]] = Array(repeating: [], count: 64)
+        var byClass: [[UInt]] = Array(repeating: [], count: ChunkSizeClass.count)
         var retainedBytes = 0
+
+        mutating func take(_ sizeClass: ChunkSizeClass) -> UInt? {
+            guard let address = byClass[sizeClass.index].popLast() else { return nil }
+            retainedBytes -= sizeClass.capacityBytes
+            return address
+        }
+
+        mutating func keep(_ address: UInt, _ sizeClass: ChunkSizeClass) {
+            byClass[sizeClass.index].append(address)
+            retainedBytes += sizeClass.capacityBytes
+        }
+
+        /// A buffer of another class than `sizeClass`, of the largest there is.
+        mutating func takeOther(than sizeClass: ChunkSizeClass) -> UInt? {
+            guard let index = byClass.indices.last(where: { $0 != sizeClass.index && !byClass[$0].isEmpty }) else {
+                return nil
+            }
+            return take(ChunkSizeClass(index: index))
+        }
     }
 
-    /// Smallest capacity; below it the class is not worth telling apart.
-    private static let leastCapacityBytes = 1 << 16
     private let retainedBytesLimit: Int
     private let free = Mutex(FreeBuffers())
 
@@ -31,29 +49,52 @@ package final class ChunkPool: Sendable {
 
     /// A chunk of `byteCount` bytes with at least `slackBytes` writable bytes behind them; nil when memory is out.
     func take(byteCount: Int, slackBytes: Int) -> DecodedChunk? {
-        let wanted = max(byteCount + slackBytes, Self.leastCapacityBytes)
-        let sizeClass = Int.bitWidth - (wanted - 1).leadingZeroBitCount
-        let capacity = 1 << sizeClass
-        let recycled: UInt? = free.withLock { free in
-            guard let address = free.byClass[sizeClass].popLast() else { return nil }
-            free.retainedBytes -= capacity
-            return address
-        }
-        let start = recycled.flatMap { UnsafeMutableRawPointer(bitPattern: $0) } ?? malloc(capacity)
+        let sizeClass = ChunkSizeClass(byteCount: byteCount + slackBytes)
+        let recycled = free.withLock { $0.take(sizeClass) }
+        let start = recycled.flatMap { UnsafeMutableRawPointer(bitPattern: $0) } ?? malloc(sizeClass.capacityBytes)
         guard let start else { return nil }
         return DecodedChunk(start: start, byteCount: byteCount, sizeClass: sizeClass, pool: self)
     }
 
-    fileprivate func giveBack(_ start: UnsafeMutableRawPointer, sizeClass: Int) {
-        let capacity = 1 << sizeClass
-        let isKept = free.withLock { free in
-            guard free.retainedBytes + capacity <= retainedBytesLimit else { return false }
-            free.byClass[sizeClass].append(UInt(bitPattern: start))
-            free.retainedBytes += capacity
-            return true
+    fileprivate func giveBack(_ start: UnsafeMutableRawPointer, sizeClass: ChunkSizeClass) {
+        let address = UInt(bitPattern: start)
+        let capacityBytes = sizeClass.capacityBytes
+        while true {
+            // They leave one by one, so that memory does not go back to the system while the lock is held.
+            let leaving: UInt? = free.withLock { free in
+                if free.retainedBytes + capacityBytes <= retainedBytesLimit {
+                    free.keep(address, sizeClass)
+                    return nil
+                }
+                return capacityBytes > retainedBytesLimit ? address : free.takeOther(than: sizeClass) ?? address
+            }
+            guard let leaving else { return }
+            Glibc.free(UnsafeMutableRawPointer(bitPattern: leaving))
+            if leaving == address { return }
         }
-        if !isKept { Glibc.free(start) }
     }
+}
+
+/// Capacities of buffers: eight steps a doubling, so that a buffer is less than an eighth larger than it has to be. A
+/// chunk of Lucene's LZ4 is a little larger than 80 KiB and takes 88, where a power of two would be 128.
+struct ChunkSizeClass: Equatable {
+    /// Eight times the exponent of two plus the eighth within it.
+    let index: Int
+
+    static let count = Int.bitWidth << 3
+    /// Below it sizes are not worth telling apart.
+    private static let leastCapacityBytes = 1 << 16
+
+    init(index: Int) { self.index = index }
+
+    /// The smallest class of at least `byteCount` bytes.
+    init(byteCount: Int) {
+        let last = max(byteCount, Self.leastCapacityBytes) - 1
+        let exponent = Int.bitWidth - 1 - last.leadingZeroBitCount
+        index = exponent << 3 | last >> (exponent - 3) & 7
+    }
+
+    var capacityBytes: Int { (8 + index & 7 + 1) << (index >> 3 - 3) }
 }
 
 /// A decompressed chunk; slices of documents point into it and live as long as somebody holds it.
@@ -62,11 +103,11 @@ package final class ChunkPool: Sendable {
 package final class DecodedChunk: @unchecked Sendable {
     package let bytes: UnsafeMutableRawBufferPointer
     /// Bytes of memory that this chunk keeps busy, at least `bytes.count`.
-    package var capacityBytes: Int { 1 << sizeClass }
-    private let sizeClass: Int
+    package var capacityBytes: Int { sizeClass.capacityBytes }
+    private let sizeClass: ChunkSizeClass
     private let pool: ChunkPool
 
-    fileprivate init(start: UnsafeMutableRawPointer, byteCount: Int, sizeClass: Int, pool: ChunkPool) {
+    fileprivate init(start: UnsafeMutableRawPointer, byteCount: Int, sizeClass: ChunkSizeClass, pool: ChunkPool) {
         bytes = UnsafeMutableRawBufferPointer(start: start, count: byteCount)
         self.sizeClass = sizeClass
         self.pool = pool

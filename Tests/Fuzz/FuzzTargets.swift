@@ -8,6 +8,7 @@ enum FuzzTargets {
         "bulk-response": fuzzBulkResponse,
         "document-source": fuzzDocumentSource,
         "lucene": fuzzLucene,
+        "lucene-shard": fuzzLuceneShard,
         "smile": fuzzSmile,
         "repository-blob": fuzzRepositoryBlob,
         "json": fuzzJSON,

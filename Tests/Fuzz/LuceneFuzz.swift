@@ -13,22 +13,32 @@ func fuzzLucene(_ bytes: UnsafeRawBufferPointer) {
     let kind = kinds[Int(bytes[0] & 0x7F) % kinds.count]
     var shard = LuceneFuzzShard(choice: Int(bytes[1]))
     shard.put(Array(bytes.dropFirst(2)), into: kind, isWholeFile: bytes[0] & 0x80 != 0)
-    guard let infos = try? SegmentInfos.read(shard) else { return }
+    readShard(shard)
+}
+
+/// Opens, verifies and reads every segment that can be. Returns how many documents came.
+@discardableResult func readShard(_ shard: some LuceneDirectory) -> Int {
+    guard let infos = try? SegmentInfos.read(shard) else { return 0 }
+    var documentCount = 0
     let pool = ChunkPool(retainedBytesLimit: 1 << 20)
     for info in infos.segments {
         guard let segment = try? SegmentReader.open(shard, info) else { continue }
         try? segment.verifyChecksums(isCancelled: { false })
         for point in segment.splitPoints(targetBytes: 1).prefix(8) {
-            try? readAll(segment, from: point, pool)
+            try? readAll(segment, from: point, pool, &documentCount)
         }
     }
+    return documentCount
 }
 
-private func readAll(_ segment: SegmentReader, from firstDoc: Int, _ pool: ChunkPool) throws {
+private func readAll(
+    _ segment: SegmentReader, from firstDoc: Int, _ pool: ChunkPool, _ documentCount: inout Int
+) throws {
     let cursor = try segment.documents(from: firstDoc, to: segment.maxDoc, pool: pool)
     var checksum = 0
     while let chunk = try cursor.nextChunk() {
         while let document = try cursor.nextDocument() {
+            documentCount += 1
             for byte in document.id.suffix(1) { checksum &+= Int(byte) }
             for byte in document.routing?.suffix(1) ?? document.id.suffix(0) { checksum &+= Int(byte) }
             if let source = document.source, let last = source.last { checksum &+= Int(last) }

@@ -1,4 +1,5 @@
 import JSONBytes
+import LuceneFormat
 import SnapshotFormat
 
 /// SMILE: what is accepted can be written as JSON and read again.
@@ -9,10 +10,13 @@ func fuzzSmile(_ bytes: UnsafeRawBufferPointer) {
         "a decoded SMILE value is no valid JSON")
 }
 
-/// Every kind of repository blob. Behind the checksum the fuzzer would never get, so that the bytes are also taken for
-/// a body, which is parsed as each kind of metadata.
+/// Every kind of repository blob. Past the checksum the fuzzer would never get, so that a framed blob is signed anew;
+/// and the bytes are also taken for a body, which is parsed as each kind of metadata.
 func fuzzRepositoryBlob(_ bytes: UnsafeRawBufferPointer) {
-    let whole = [UInt8](bytes)
+    var whole = [UInt8](bytes)
+    if whole.starts(with: [0x3F, 0xD7, 0x6C, 0x17]), whole.count >= CodecFrame.footerBytes {
+        whole = CodecFooter.appended(to: Array(whole.dropLast(CodecFrame.footerBytes)))
+    }
     _ = try? RepositoryIndex.parse(whole, object: "fuzz")
     _ = RepositoryIndex.generation(latest: whole)
     _ = RepositoryIndex.isLegacyList(whole)

@@ -5,9 +5,8 @@ import Testing
 
 /// Inputs that once broke a fuzz target (`.ci/fuzz` keeps them), of every target. A case that breaks it again traps.
 @Suite struct FailCaseTests {
-    private static let folder =
-        #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 }
-        + "/Fixtures/FailCases"
+    private static let fixtures =
+        #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 } + "/Fixtures"
 
     private func names(in folder: String) -> [String] {
         guard let entries = opendir(folder) else { return [] }
@@ -22,16 +21,35 @@ import Testing
         return names.sorted()
     }
 
-    @Test func foundCasesStayMended() throws {
-        var count = 0
-        for name in names(in: Self.folder) {
+    /// Runs every file of a folder of folders through the target that its folder names.
+    private func replay(_ kind: String) throws -> [String: Int] {
+        var counts: [String: Int] = [:]
+        for name in names(in: "\(Self.fixtures)/\(kind)") {
             let target = try #require(FuzzTargets.named(name), "no target \(name)")
-            for file in names(in: "\(Self.folder)/\(name)") {
-                let bytes = try #require(FuzzRun.contents(of: "\(Self.folder)/\(name)/\(file)"))
+            for file in names(in: "\(Self.fixtures)/\(kind)/\(name)") {
+                let bytes = try #require(FuzzRun.contents(of: "\(Self.fixtures)/\(kind)/\(name)/\(file)"))
                 bytes.withUnsafeBytes(target)
-                count += 1
+                counts[name, default: 0] += 1
             }
         }
-        #expect(count > 0)
+        return counts
+    }
+
+    @Test func foundCasesStayMended() throws {
+        #expect(try !replay("FailCases").isEmpty)
+    }
+
+    @Test func everyTargetHasSeedsThatItTakes() throws {
+        let counts = try replay("FuzzSeeds")
+        for target in FuzzTargets.all { #expect(counts[target.key, default: 0] > 0, "\(target.key)") }
+    }
+
+    /// Otherwise the fuzzer would start from shards that fail at once.
+    @Test func packedShardsYieldDocuments() throws {
+        let folder = "\(Self.fixtures)/FuzzSeeds/lucene-shard"
+        for file in names(in: folder) {
+            let bytes = try #require(FuzzRun.contents(of: "\(folder)/\(file)"))
+            #expect(bytes.withUnsafeBytes { readPackedShard($0) } > 0, "\(file)")
+        }
     }
 }
