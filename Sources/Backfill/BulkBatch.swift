@@ -30,8 +30,11 @@ final class BulkBatch: @unchecked Sendable {
     var unresolvedCount = 0
 
     private var retained: [AnyObject] = []
+    /// Blocks of action lines; only the last one has room.
     private var blocks: [UnsafeMutableRawBufferPointer] = []
     private var blockOffset = 0
+    /// Copies that documents point into. Apart from the blocks: an action line is never written into one.
+    private var copies: [UnsafeMutableRawBufferPointer] = []
 
     /// Action lines are written into blocks of this size, which never move.
     private static let blockBytes = 32 << 10
@@ -43,6 +46,7 @@ final class BulkBatch: @unchecked Sendable {
 
     deinit {
         for block in blocks { block.deallocate() }
+        for copy in copies { copy.deallocate() }
     }
 
     var isEmpty: Bool { items.isEmpty && tally.documentCount == 0 }
@@ -72,12 +76,11 @@ final class BulkBatch: @unchecked Sendable {
 
     /// A copy of bytes that must live as long as the batch.
     func keep(_ bytes: [UInt8]) -> UnsafeRawBufferPointer {
-        let block = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)
-        block.copyBytes(from: bytes)
-        // In front, so that the current block of action lines stays the last one.
-        blocks.insert(block, at: 0)
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)
+        copy.copyBytes(from: bytes)
+        copies.append(copy)
         retainedBytes += bytes.count
-        return UnsafeRawBufferPointer(start: block.baseAddress, count: bytes.count)
+        return UnsafeRawBufferPointer(start: copy.baseAddress, count: bytes.count)
     }
 
     /// The slices of a request with the items at `indices`, in order.
