@@ -17,7 +17,9 @@ let package = Package(
             dependencies: ["Backfill", "ClusterClient", "Settings", "Telemetry", "EventIO", "CSystem"]),
         .executableTarget(
             name: "millrace",
-            dependencies: ["Settings", "SnapshotRepository", "BlobStore", "Telemetry"]),
+            dependencies: [
+                "Settings", "SnapshotRepository", "SnapshotFormat", "LuceneFormat", "BlobStore", "JSONBytes", "Telemetry",
+            ]),
 
         // Flows
         .target(

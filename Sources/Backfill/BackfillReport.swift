@@ -68,46 +68,63 @@ package struct BackfillReport: Sendable {
     /// At most so many lines of one kind; the rest is counted, and stands in the dead-letter file.
     private static let lineLimit = 20
 
+    /// A headline, then facts under a label each. The headline and messages are whole, however long: people search for
+    /// them. Everything else fits 100 columns.
     package var text: String {
-        var lines: [String] = []
+        var lines = [headline]
+        func add(_ label: String, _ text: String) {
+            let filling = String(repeating: " ", count: max(1, Self.labelColumns - label.count))
+            lines.append("  \(label)\(filling)\(text)")
+        }
         let total = total
-        lines.append(headline(total))
         if stop == nil || total.documentCount > 0 {
-            lines.append(
-                "  \(Self.grouped(total.migrated)) documents of \(indices.count) "
-                    + "\(indices.count == 1 ? "index" : "indices"), "
-                    + "\(ByteText.of(total.sourceBytes)) of _source; \(Self.grouped(total.deleted)) deleted and "
-                    + "\(Self.grouped(total.nested)) nested documents were passed over")
+            add(
+                "migrated",
+                "\(Self.counted(total.migrated, "document")) of \(Self.counted(indices.count, "index", "indices")), "
+                    + "\(ByteText.of(total.sourceBytes)) of _source")
+            if total.deleted + total.nested > 0 {
+                add(
+                    "passed over",
+                    "\(Self.grouped(total.deleted)) deleted and \(Self.grouped(total.nested)) nested Lucene documents")
+            }
         }
-        if sentDocumentCount > 0 { lines.append(speed) }
-        if leftOutDocumentCount > 0 {
-            lines.append(
-                "  LEFT OUT: \(Self.grouped(total.rejected)) documents that the target rejected, "
-                    + "\(Self.grouped(total.omitted)) that cannot be sent as JSON"
-                    + (deadLetters.map { "; each with its reason in \($0)" } ?? ""))
-            let affected = indices.filter { $0.tally.rejected + $0.tally.omitted > 0 }
-            lines += Self.limited(
-                affected.map { index in
-                    "    \(index.name): \(index.tally.rejected) rejected, \(index.tally.omitted) not sendable"
-                })
+        if sentDocumentCount > 0 { add("this run", speed) }
+        if retriedDocumentCount > 0 { add("", "\(Self.counted(retriedDocumentCount, "document")) sent again") }
+        if total.rejected > 0 { add("LEFT OUT", "\(Self.counted(total.rejected, "document")) that the target rejected") }
+        if total.omitted > 0 {
+            add("LEFT OUT", "\(Self.counted(total.omitted, "document")) that cannot be sent as JSON")
         }
-        lines += Self.limited(
-            leftOut.map { item in
-                "  LEFT OUT: index \(item.index)\(item.shard.map { ", shard \($0)" } ?? ""): \(item.detail)"
-            })
-        lines += Self.limited(notes.map { "  note: \($0)" })
-        if let advice { lines.append("  next: \(advice)") }
+        for line in Self.limited(leftOutCounts) { add("", line) }
+        for line in Self.limited(leftOut.map(Self.line)) { add("LEFT OUT", line) }
+        for line in Self.limited(notes) { add("note", line) }
+        if let deadLetters, leftOutDocumentCount > 0 || !leftOut.isEmpty {
+            add("reasons", "one by one in \(deadLetters)")
+        }
+        if let advice { add("next", advice) }
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private func headline(_ total: DocumentTally) -> String {
+    private static let labelColumns = 13
+
+    /// Of each index that documents of were left out.
+    private var leftOutCounts: [String] {
+        indices.filter { $0.tally.rejected + $0.tally.omitted > 0 }.map { index in
+            "\(index.name): \(Self.grouped(index.tally.rejected)) rejected, "
+                + "\(Self.grouped(index.tally.omitted)) not sendable"
+        }
+    }
+
+    private static func line(_ item: LeftOut) -> String {
+        "index \(item.index)\(item.shard.map { ", shard \($0)" } ?? ""): \(item.detail)"
+    }
+
+    private var headline: String {
         switch stop?.code {
         case nil:
             exitCode == 0
                 ? "backfill complete: snapshot \(snapshot) is in \(target)"
                 : "backfill finished, but not everything came along: snapshot \(snapshot) to \(target)"
-        case .signal(let number):
-            "backfill stopped by signal \(number) with \(Self.grouped(total.migrated)) documents migrated"
+        case .signal: "backfill \(stop?.message ?? "stopped")"
         default: "backfill failed: \(stop?.message ?? "")"
         }
     }
@@ -116,10 +133,9 @@ package struct BackfillReport: Sendable {
         let seconds = max(elapsed.seconds, 0.001)
         let processorSeconds = max(processorTime.seconds, 0.001)
         let megabytes = Double(sentSourceBytes) / 1e6
-        return "  this run: \(Self.grouped(sentDocumentCount)) documents, \(ByteText.of(Int64(sentSourceBytes))) in "
-            + "\(DurationText.of(elapsed)), \(ByteText.fixed(megabytes / seconds)) MB/s, "
+        return "\(Self.counted(sentDocumentCount, "document")), \(ByteText.of(Int64(sentSourceBytes))) in "
+            + "\(DurationText.of(elapsed)): \(ByteText.fixed(megabytes / seconds)) MB/s, "
             + "\(ByteText.fixed(megabytes / processorSeconds)) MB per CPU-second"
-            + (retriedDocumentCount > 0 ? "; \(Self.grouped(retriedDocumentCount)) documents were sent again" : "")
     }
 
     private var advice: String? {
@@ -131,13 +147,17 @@ package struct BackfillReport: Sendable {
         case .ourFault: "this is a defect of ours: please report it with the message above"
         case nil:
             leftOutDocumentCount > 0
-                ? "look at the dead-letter file; mend the target or the documents, and send those again" : nil
+                ? "mend the target or the documents, and send those of that file again" : nil
         }
     }
 
     private static func limited(_ lines: [String]) -> [String] {
         guard lines.count > lineLimit else { return lines }
-        return lines.prefix(lineLimit) + ["    and \(lines.count - lineLimit) more"]
+        return lines.prefix(lineLimit) + ["and \(lines.count - lineLimit) more"]
+    }
+
+    private static func counted(_ number: Int, _ one: String, _ many: String? = nil) -> String {
+        "\(grouped(number)) \(number == 1 ? one : many ?? one + "s")"
     }
 
     static func grouped(_ number: Int) -> String {

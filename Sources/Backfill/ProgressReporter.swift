@@ -15,8 +15,8 @@ final class ProgressReporter: @unchecked Sendable {
 
     /// Where progress goes.
     enum Style: Sendable {
-        /// Rewrites one line of a terminal.
-        case line(write: @Sendable (String) -> Void)
+        /// Rewrites one line of a terminal that has so many columns, asked anew each time.
+        case line(write: @Sendable (String) -> Void, columns: @Sendable () -> Int?)
         /// A structured entry.
         case entries(write: @Sendable (Snapshot, ProgressReporter.Rates) -> Void)
         case none
@@ -37,6 +37,8 @@ final class ProgressReporter: @unchecked Sendable {
     private var smoothedRate: Double?
     private var first: Snapshot?
 
+    /// The live line is never longer, however wide the terminal is.
+    static let lineColumns = 100
     private static let lineInterval = DispatchTimeInterval.milliseconds(500)
     private static let entryInterval = DispatchTimeInterval.seconds(10)
 
@@ -66,7 +68,7 @@ final class ProgressReporter: @unchecked Sendable {
         queue.sync {
             timer?.cancel()
             timer = nil
-            if case .line(let write) = style { write("\r\u{1B}[K") }
+            if case .line(let write, _) = style { write("\r\u{1B}[K") }
         }
     }
 
@@ -75,7 +77,8 @@ final class ProgressReporter: @unchecked Sendable {
         let rates = rates(of: now)
         previous = now
         switch style {
-        case .line(let write): write("\r" + Self.line(now, rates) + "\u{1B}[K")
+        case .line(let write, let columns):
+            write("\r" + Self.cut(Self.line(now, rates), to: columns()) + "\u{1B}[K")
         case .entries(let write): write(now, rates)
         case .none: break
         }
@@ -95,6 +98,11 @@ final class ProgressReporter: @unchecked Sendable {
             rates.remaining = .seconds(Int(perShard * (Double(now.shardCount) - now.shardsDone)))
         }
         return rates
+    }
+
+    /// A line that fills the last column makes terminals wrap, and what has wrapped cannot be rewritten.
+    static func cut(_ line: String, to columns: Int?) -> String {
+        String(line.prefix(max(1, min(columns ?? lineColumns, lineColumns + 1) - 1)))
     }
 
     static func line(_ now: Snapshot, _ rates: Rates) -> String {

@@ -127,23 +127,33 @@ package struct SnapshotBackfill: Sendable {
                 code: .unreadable,
                 message: "snapshot \(snapshot.name) is \(snapshot.state): only a finished snapshot can be migrated")
         }
-        if selection.indices.isEmpty, selection.leftOut.isEmpty {
-            let names = snapshot.indices.prefix(10).map(\.name).joined(separator: ", ")
+        guard !snapshot.indices.isEmpty else {
+            throw RunStop(code: .unreadable, message: "snapshot \(snapshot.name) holds no indices")
+        }
+        let names = snapshot.indices.map(\.name)
+        let held = names.prefix(10).joined(separator: ", ") + (names.count > 10 ? " and \(names.count - 10) more" : "")
+        // A name with a typing mistake in it must not pass for an index that was migrated.
+        let unmatched = settings.indices.unmatchedPatterns(in: names)
+        guard unmatched.isEmpty else {
             throw RunStop(
                 code: .unreadable,
-                message: snapshot.indices.isEmpty
-                    ? "snapshot \(snapshot.name) holds no indices"
-                    : "snapshot \(snapshot.name): no index is selected; it holds \(names)"
-                        + (snapshot.indices.count > 10 ? " and \(snapshot.indices.count - 10) more" : ""))
+                message: "snapshot \(snapshot.name): --index \(unmatched.map(\.text).joined(separator: ", ")) selects "
+                    + "nothing; it holds \(held)")
+        }
+        guard !selection.indices.isEmpty || !selection.leftOut.isEmpty else {
+            throw RunStop(
+                code: .unreadable,
+                message: "snapshot \(snapshot.name) holds system indices alone: \(held); "
+                    + "--include-system-indices takes them")
         }
     }
 
     private var progressStyle: ProgressReporter.Style {
         switch settings.progress {
-        case .line: return .line(write: terminal ?? { _ in })
+        case .line: return line(terminal ?? { _ in })
         case .none: return .none
         case .json, .auto:
-            if settings.progress == .auto, let terminal { return .line(write: terminal) }
+            if settings.progress == .auto, let terminal { return line(terminal) }
             return .entries { [log] now, rates in
                 log.info(
                     "backfill progress",
@@ -158,6 +168,10 @@ package struct SnapshotBackfill: Sendable {
                     ])
             }
         }
+    }
+
+    private func line(_ write: @escaping @Sendable (String) -> Void) -> ProgressReporter.Style {
+        .line(write: write, columns: { Console.errorColumns })
     }
 
     /// User and system time of this process so far.

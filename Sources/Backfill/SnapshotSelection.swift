@@ -11,9 +11,6 @@ struct SnapshotSelection {
     /// For a person: what to know about indices that are migrated.
     private(set) var notes: [String] = []
 
-    /// The first `index.version.created` whose segments keep ids as `_id` in the encoding of today (Elasticsearch 6).
-    private static let firstReadableVersionID = 6_000_000
-
     /// `isSelected` says whether a name was asked for.
     init(_ snapshot: SnapshotDescription, isSelected: (String) -> Bool) {
         for index in snapshot.indices where isSelected(index.name) {
@@ -44,22 +41,12 @@ struct SnapshotSelection {
     }
 
     private static func reasonToLeaveOut(_ index: SnapshotIndex) -> DeadLetter? {
-        if index.createdVersionID > 0, index.createdVersionID < firstReadableVersionID {
-            let major = index.createdVersionID / 1_000_000
-            return DeadLetter(
-                index: index.name, reason: .unsupportedIndex,
-                detail: "created by Elasticsearch \(major), which is too old: indices from version 6 on are read")
+        guard let obstacle = index.obstacle else { return nil }
+        let reason: DeadLetter.Reason
+        switch obstacle {
+        case .tooOld: reason = .unsupportedIndex
+        case .sourceDisabled, .sourceSynthetic: reason = .indexWithoutSource
         }
-        switch index.sourceMode {
-        case .stored, .filtered: return nil
-        case .disabled:
-            return DeadLetter(
-                index: index.name, reason: .indexWithoutSource,
-                detail: "its mapping disables _source: the snapshot does not hold the documents as they were sent")
-        case .synthetic:
-            return DeadLetter(
-                index: index.name, reason: .indexWithoutSource,
-                detail: "its _source is synthetic: the engine stores no documents, only their fields")
-        }
+        return DeadLetter(index: index.name, reason: reason, detail: obstacle.detail)
     }
 }

@@ -14,7 +14,7 @@ package struct ClusterURL: Sendable, Equatable, CustomStringConvertible {
     /// - Parameter credentialFlags: The flags that take a user and a password, for the message about user information.
     package init(
         _ text: String, flag: String = "target-host",
-        credentialFlags: String = "--target-username and --target-password", side: ClusterError.Side = .target
+        credentialFlags: String = "--username and --password-file", side: ClusterError.Side = .target
     ) throws(ClusterError) {
         func refusal(_ why: String) -> ClusterError {
             ClusterError(.invalidSettings, side: side, disposition: .stop, message: "--\(flag): \(why)")

@@ -46,7 +46,7 @@ struct ExchangeErrors: Sendable {
         case .tlsVerify:
             return failure(
                 .tlsVerifyFailed, .stop,
-                "give its authority with --\(side.rawValue)-cacert, or the name in its certificate")
+                "give its authority with --ca-file, or the name in its certificate")
         case .tlsHandshake:
             return failure(
                 .tlsHandshakeFailed, .retry, "does that port speak TLS, and does it want a client certificate?")

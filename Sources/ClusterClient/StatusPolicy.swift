@@ -31,15 +31,14 @@ enum StatusPolicy {
 
     /// Which credentials to look at, by the kind in use. Their values are never part of it.
     static func credentialHint(_ settings: ClusterSettings, isKnown: Bool) -> String {
-        let side = settings.side.rawValue
         switch settings.authentication {
         case .none:
             return
-                "no credentials were sent: give --\(side)-username and --\(side)-password, or an AWS region and service"
+                "no credentials were sent: give --username and --password-file, or --sigv4-region"
         case .basic:
             return isKnown
-                ? "the user given with --\(side)-username lacks a permission"
-                : "check --\(side)-username and --\(side)-password"
+                ? "the user given with --username lacks a permission"
+                : "check --username and its password"
         case .apiKey:
             return isKnown ? "the API key lacks a privilege" : "check the API key"
         case .sigV4(let region, let service, _):

@@ -242,13 +242,13 @@ extension BackfillSettings {
 
 // What the texts mean.
 extension BackfillSettings {
-    private static func text(_ text: String) throws(ValueProblem) -> String { text }
+    static func text(_ text: String) throws(ValueProblem) -> String { text }
 
     private static func deadLetters(inFolder path: String) -> String {
         path.hasSuffix("/") ? "\(path)dead-letters.jsonl" : "\(path)/dead-letters.jsonl"
     }
 
-    private static func repositoryPath(_ text: String) throws(ValueProblem) -> String {
+    static func repositoryPath(_ text: String) throws(ValueProblem) -> String {
         switch FileLocation.scheme(text) {
         case nil: return text
         case "file": return try FileLocation.path(ofURL: text)

@@ -24,6 +24,9 @@ package struct SnapshotInfo: Sendable, Equatable {
     package let reason: String?
     /// nil where the engine did not write it yet (before 6.7).
     package let includesGlobalState: Bool?
+    /// Milliseconds since 1970; nil where the engine wrote none, as in a snapshot that it did not finish.
+    package let startMilliseconds: Int64?
+    package let endMilliseconds: Int64?
     /// OpenSearch: the shards' files are in the remote store, the repository holds only references to them.
     package let isShallow: Bool
 
@@ -43,6 +46,8 @@ package struct SnapshotInfo: Sendable, Equatable {
         indices = try snapshot.strings("indices")
         reason = try snapshot.optionalString("reason")
         includesGlobalState = try snapshot.optionalBool("include_global_state")
+        startMilliseconds = try Self.moment(snapshot, "start_time")
+        endMilliseconds = try Self.moment(snapshot, "end_time")
         let isShallowV1 = try snapshot.optionalBool("remote_store_index_shallow_copy") ?? false
         // From 2.17 on a pinned time stamp says the same (shallow snapshots of the second form).
         let pinned = try snapshot.optionalInt("pinned_timestamp") ?? 0
@@ -60,6 +65,12 @@ package struct SnapshotInfo: Sendable, Equatable {
                     reason: try failure.optionalString("reason") ?? ""))
         }
         self.failures = failures
+    }
+
+    /// 0 stands for "not yet".
+    private static func moment(_ snapshot: MetadataObject, _ name: String) throws(SnapshotFormatError) -> Int64? {
+        let milliseconds = try snapshot.optionalInt(name) ?? 0
+        return milliseconds > 0 ? milliseconds : nil
     }
 }
 

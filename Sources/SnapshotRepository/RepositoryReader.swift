@@ -50,14 +50,7 @@ package final class RepositoryReader: Sendable {
         guard let entry = index.snapshots.last(where: { $0.name == name }) else {
             throw try unknownSnapshot(name, index)
         }
-        let blob = "\(blobs.basePrefix)snap-\(entry.uuid).dat"
-        let info = try blobs.decoded(blob, try blobs.read(blob), SnapshotInfo.parse)
-        guard info.name == name, info.uuid == entry.uuid else {
-            throw RepositoryError(
-                .unreadable, object: blob,
-                message:
-                    "\(blobs.place(blob)): holds snapshot '\(info.name)' (\(info.uuid)), not '\(name)' (\(entry.uuid))")
-        }
+        let (info, blob) = try info(entry)
         guard !info.isShallow else {
             throw RepositoryError(
                 .unsupported, object: name,
@@ -72,7 +65,25 @@ package final class RepositoryReader: Sendable {
             name: name, uuid: entry.uuid, state: try Self.state(info, blob: blobs.place(blob)),
             engineVersionText: EngineVersion.text(info.versionID), engineVersionID: info.versionID, indices: indices,
             failures: info.failures.map { .init(index: $0.index, shard: $0.shard, reason: $0.reason) },
-            reason: info.reason, includesGlobalState: info.includesGlobalState)
+            reason: info.reason, includesGlobalState: info.includesGlobalState,
+            startMilliseconds: info.startMilliseconds, endMilliseconds: info.endMilliseconds)
+    }
+
+    /// What the snapshot says of itself: one blob. `open` reads the metadata of each of its indices as well.
+    package func summary(_ entry: RepositoryIndex.Snapshot) throws(RepositoryError) -> SnapshotInfo {
+        try info(entry).info
+    }
+
+    private func info(_ entry: RepositoryIndex.Snapshot) throws(RepositoryError) -> (info: SnapshotInfo, blob: String) {
+        let blob = "\(blobs.basePrefix)snap-\(entry.uuid).dat"
+        let info = try blobs.decoded(blob, try blobs.read(blob), SnapshotInfo.parse)
+        guard info.name == entry.name, info.uuid == entry.uuid else {
+            throw RepositoryError(
+                .unreadable, object: blob,
+                message: "\(blobs.place(blob)): holds snapshot '\(info.name)' (\(info.uuid)), "
+                    + "not '\(entry.name)' (\(entry.uuid))")
+        }
+        return (info, blob)
     }
 
     /// The shard's files as the snapshot has them. `.unreadable` when the shard is not in it: a partial snapshot names

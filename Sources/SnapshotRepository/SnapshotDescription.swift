@@ -35,6 +35,9 @@ package struct SnapshotDescription: Sendable {
     /// Why the whole snapshot failed.
     package let reason: String?
     package let includesGlobalState: Bool?
+    /// Milliseconds since 1970, where the engine wrote them.
+    package let startMilliseconds: Int64?
+    package let endMilliseconds: Int64?
 }
 
 /// An index within one snapshot.
@@ -56,4 +59,43 @@ package struct SnapshotIndex: Sendable {
     package let snapshotUUID: String
     /// Blob name prefix of each shard's folder, without a trailing slash.
     let shardFolders: [String]
+}
+
+/// Why the documents of an index cannot be taken out of a snapshot as they were sent.
+package enum ReadObstacle: Sendable, Equatable {
+    /// Made by an Elasticsearch before 6, the first to keep ids as `_id` in the encoding of today.
+    case tooOld(major: Int)
+    case sourceDisabled
+    case sourceSynthetic
+
+    private static let firstReadableVersionID = 6_000_000
+
+    package var detail: String {
+        switch self {
+        case .tooOld(let major):
+            "created by Elasticsearch \(major), which is too old: indices from version 6 on are read"
+        case .sourceDisabled:
+            "its mapping disables _source: the snapshot does not hold the documents as they were sent"
+        case .sourceSynthetic: "its _source is synthetic: the engine stores no documents, only their fields"
+        }
+    }
+
+    init?(createdVersionID: Int, sourceMode: SourceMode) {
+        if createdVersionID > 0, createdVersionID < Self.firstReadableVersionID {
+            self = .tooOld(major: createdVersionID / 1_000_000)
+            return
+        }
+        switch sourceMode {
+        case .stored, .filtered: return nil
+        case .disabled: self = .sourceDisabled
+        case .synthetic: self = .sourceSynthetic
+        }
+    }
+}
+
+extension SnapshotIndex {
+    /// nil when its metadata do not stand against reading it. Its segments may still be of a form that is not known.
+    package var obstacle: ReadObstacle? {
+        ReadObstacle(createdVersionID: createdVersionID, sourceMode: sourceMode)
+    }
 }

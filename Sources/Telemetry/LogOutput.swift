@@ -17,6 +17,8 @@ package final class LogOutput: @unchecked Sendable {
     private let levelCode: Atomic<UInt8>
     private let formatIsText: Atomic<Bool>
     private let now: @Sendable () -> LogTime
+    /// A terminal may show a live line where this line is to stand.
+    private let isTerminal: Bool
     private let dropped = Atomic<Int>(0)
 
     /// A reader that takes nothing for this long loses the line: a stuck terminal must not stop a migration for good.
@@ -29,6 +31,7 @@ package final class LogOutput: @unchecked Sendable {
     ) {
         self.descriptor = descriptor
         self.now = now
+        isTerminal = isatty(descriptor) == 1
         levelCode = Atomic(level.rawValue)
         formatIsText = Atomic((format ?? Self.fittingFormat(descriptor)) == .text)
         pthread_mutex_init(lock, nil)
@@ -58,6 +61,9 @@ package final class LogOutput: @unchecked Sendable {
     /// Lines that could not be written.
     package var droppedLineCount: Int { dropped.load(ordering: .relaxed) }
 
+    /// To the first column, and erase what stands there.
+    private static let lineStart: [UInt8] = [0x0D, 0x1B] + Array("[K".utf8)
+
     private static func fittingFormat(_ descriptor: Int32) -> LogFormat { isatty(descriptor) == 1 ? .text : .json }
 
     func write(
@@ -73,7 +79,7 @@ package final class LogOutput: @unchecked Sendable {
     private func write(_ line: [UInt8]) {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        let bytes = isInsideLine ? [0x0A] + line : line
+        let bytes = isInsideLine ? [0x0A] + line : isTerminal ? Self.lineStart + line : line
         let written = bytes.withUnsafeBytes { writeAll($0) }
         if written > 0 { isInsideLine = written < bytes.count }
         if written < bytes.count { dropped.add(1, ordering: .relaxed) }

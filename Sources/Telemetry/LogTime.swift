@@ -12,6 +12,13 @@ package struct LogTime: Sendable, Equatable {
         return LogTime(millisecondsSinceEpoch: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
+    /// RFC 3339 text in UTC, `2026-01-31T23:59:59.999Z`.
+    package var text: String {
+        var bytes: [UInt8] = []
+        append(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// Appends RFC 3339 text in UTC, `2026-01-31T23:59:59.999Z`. Years outside 0...9999 are clamped.
     func append(to bytes: inout [UInt8]) {
         // -62167219200 s is 0000-01-01, 253402300799 s is the last second of 9999.

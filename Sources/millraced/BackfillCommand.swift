@@ -17,7 +17,7 @@ enum BackfillCommand {
             }
         } catch {
             let problems = error.problems.map { "  \($0.description)\n" }.joined()
-            Console.error("millraced backfill: the settings do not do:\n\(problems)")
+            Console.error("millraced backfill: wrong usage:\n\(problems)")
             Console.error("millraced backfill --help lists the flags.\n")
             return ExitStatus.usage.rawValue
         }
@@ -37,7 +37,7 @@ enum BackfillCommand {
         let signals = SignalWatch { number, count in
             // The first asks to end in order; whoever insists is obeyed. Nothing acknowledged is lost either way.
             if count > 1 { _exit(128 + number) }
-            control.stop(RunStop(code: .signal(number), message: "stopped by signal \(number)"))
+            control.stop(RunStop(code: .signal(number), message: "stopped by \(SignalName.of(number))"))
         }
         defer { signals.cancel() }
         let metrics = MetricsRegistry()
@@ -58,7 +58,7 @@ enum BackfillCommand {
             "backfill starts",
             [.setting: .text(settings.describe().map { "\($0.name) \($0.value)" }.joined(separator: " "))])
         let terminal: (@Sendable (String) -> Void)? =
-            isatty(STDERR_FILENO) == 1 ? { @Sendable in Console.error($0) } : nil
+            Console.errorIsTerminal ? { @Sendable in Console.error($0) } : nil
         let backfill = SnapshotBackfill(
             settings, control: control, metrics: metrics, log: log, wallClock: { Int64(time(nil)) },
             terminal: terminal)
@@ -69,11 +69,11 @@ enum BackfillCommand {
 
     /// The summary on standard output, one JSON line where a program reads it; the failure on standard error.
     private static func finish(_ report: BackfillReport, log: Log) {
-        if isatty(STDOUT_FILENO) == 1 {
+        if Console.outputIsTerminal {
             Console.output(report.text)
         } else {
             Console.output(report.json + "\n")
-            if log.output.format == .text || isatty(STDERR_FILENO) == 1 { Console.error(report.text) }
+            if log.output.format == .text || Console.errorIsTerminal { Console.error(report.text) }
         }
         if let stop = report.stop, log.output.format == .json {
             log.error("backfill stopped", [.reason: .text(stop.message), .code: .integer(Int64(report.exitCode))])

@@ -1,13 +1,10 @@
-import Backfill
-import Glibc
 import Settings
+import Telemetry
 
 /// Chooses the role by the first argument.
 enum Daemon {
-    static let version = "0.1.0"
-
     static let usage = """
-        millraced \(version): moves an Elasticsearch or OpenSearch cluster to a new OpenSearch cluster.
+        millraced \(ProgramVersion.text): moves an Elasticsearch or OpenSearch cluster to a new OpenSearch cluster.
 
         usage: millraced ROLE [FLAGS]
 
@@ -30,33 +27,11 @@ enum Daemon {
             Console.output(usage)
             return 0
         case "--version", "version":
-            Console.output("millraced \(version)\n")
+            Console.output("millraced \(ProgramVersion.text)\n")
             return 0
         default:
             Console.error("millraced: there is no role \"\(role)\"; the roles are: backfill\n")
             return ExitStatus.usage.rawValue
-        }
-    }
-}
-
-/// Text to standard output and standard error.
-enum Console {
-    static func output(_ text: String) { write(text, to: STDOUT_FILENO) }
-    static func error(_ text: String) { write(text, to: STDERR_FILENO) }
-
-    private static func write(_ text: String, to descriptor: Int32) {
-        var text = text
-        text.withUTF8 { bytes in
-            var written = 0
-            while written < bytes.count {
-                let count = Glibc.write(
-                    descriptor, bytes.baseAddress.unsafelyUnwrapped + written, bytes.count - written)
-                if count < 0 {
-                    if errno == EINTR { continue }
-                    return
-                }
-                written += count
-            }
         }
     }
 }

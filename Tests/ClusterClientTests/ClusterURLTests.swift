@@ -35,7 +35,7 @@ import Testing
     @Test(arguments: ["http://user:pa55word@host", "https://user:pa/55word@host:9200", "http://user:pa?55#word@host"])
     func aPasswordInTheAddressIsRefusedAndNotRepeated(_ text: String) {
         let error = #expect(throws: ClusterError.self) { try ClusterURL(text) }
-        #expect(error?.message.contains("--target-username and --target-password") == true)
+        #expect(error?.message.contains("--username and --password-file") == true)
         #expect(error?.message.contains("55") == false)
         #expect(error?.message.contains("user:") == false)
     }

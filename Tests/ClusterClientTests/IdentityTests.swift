@@ -149,8 +149,8 @@ import Testing
                     AWSCredentials(accessKeyID: "AKID", secretAccessKey: secret, sessionToken: "t0ken-value")))
         }
         let cases: [(Int, ClusterError.Code, (inout ClusterSettings) -> Void, String)] = [
-            (401, .unauthorized, { _ in }, "--target-username and --target-password"),
-            (401, .unauthorized, basic, "check --target-username and --target-password"),
+            (401, .unauthorized, { _ in }, "--username and --password-file"),
+            (401, .unauthorized, basic, "check --username and its password"),
             (403, .forbidden, basic, "lacks a permission"),
             (403, .forbidden, signed, "the region eu-west-1, the service es"),
         ]

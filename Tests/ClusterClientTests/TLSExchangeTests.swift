@@ -78,7 +78,7 @@ import Testing
                 #expect(error?.code == .tlsVerifyFailed)
                 #expect(error?.disposition == .stop)
                 #expect(error?.message.contains("localhost:\(port)") == true)
-                #expect(error?.message.contains("--target-cacert") == true)
+                #expect(error?.message.contains("--ca-file") == true)
             }
         }
     }

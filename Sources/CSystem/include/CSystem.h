@@ -5,6 +5,7 @@
 
 #include "csystem_io.h"
 #include "csystem_thread.h"
+#include "csystem_terminal.h"
 #include "csystem_scan.h"
 #include "csystem_net.h"
 #include "csystem_http.h"
