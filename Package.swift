@@ -112,7 +112,7 @@ let package = Package(
                 "SnapshotRepository", "BlobStore", "SnapshotFormat", "LuceneFormat", "BulkFormat", "JSONBytes",
                 "TestSupport", "COpenSSL",
             ]),
-        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "JSONBytes", "CSystem"]),
+        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "JSONBytes", "CSystem", "COpenSSL"]),
         .testTarget(name: "LayoutTests", dependencies: ["TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

@@ -52,7 +52,7 @@ struct GenerationChoice {
             return RepositoryError(
                 .unsupported, object: legacy,
                 message: "\(place): a repository of Elasticsearch \(age) (blob 'index', no 'index-N'); "
-                    + "supported are 5.0 and later and OpenSearch")
+                    + "Elasticsearch 5 and later and OpenSearch are read")
         }
         return RepositoryError(
             .unreadable, object: place,

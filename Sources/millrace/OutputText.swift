@@ -47,6 +47,15 @@ enum TimeText {
     }
 }
 
+/// Engines for people: without the index version, which is for programs.
+enum EngineText {
+    static func short(_ versionID: Int) -> String {
+        let text = EngineVersion.text(versionID)
+        guard let bracket = text.firstRange(of: " (") else { return text }
+        return String(text[..<bracket.lowerBound])
+    }
+}
+
 /// Bytes in powers of ten.
 enum SizeText {
     static func of(_ bytes: Int64) -> String {

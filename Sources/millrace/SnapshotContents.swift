@@ -9,10 +9,9 @@ struct SnapshotContents {
         let index: SnapshotIndex
         /// Shards that the snapshot says it lacks, with its reason.
         var missing: [SnapshotDescription.ShardFailure] = []
-        /// Live Lucene documents, nested ones included; nil when a segment could not be opened.
-        var documentCount: Int? = 0
-        /// Compressed bytes of the documents' sources and other stored fields.
-        var storedBytes: Int64 = 0
+        /// Live Lucene documents, nested ones included, and the compressed bytes of their sources and other stored
+        /// fields; nil when a segment could not be opened.
+        var documents: (count: Int, storedBytes: Int64)? = (0, 0)
         /// Of all files.
         var totalBytes: Int64 = 0
         /// Why a backfill leaves the index or shards of it out.
@@ -43,20 +42,16 @@ struct SnapshotContents {
     private static func read(
         _ repository: RepositoryReader, _ shard: Int, of contents: inout Index
     ) throws(RepositoryError) {
-        var listedBytes: Int64 = 0
         do {
             let directory = try repository.directory(contents.index, shard: shard)
             contents.totalBytes += directory.totalBytes
-            listedBytes = directory.files.reduce(0) { $0 + ($1.physicalName.hasSuffix(".fdt") ? $1.length : 0) }
-            var documentCount = 0
-            var storedBytes: Int64 = 0
+            var (count, storedBytes) = (0, Int64(0))
             for info in try SegmentInfos.read(directory).segments {
                 let segment = try SegmentReader.open(directory, info)
-                documentCount += segment.maxDoc - segment.deletedCount
+                count += segment.maxDoc - segment.deletedCount
                 storedBytes += segment.storedFieldsBytes
             }
-            contents.documentCount = contents.documentCount.map { $0 + documentCount }
-            contents.storedBytes += storedBytes
+            contents.documents = contents.documents.map { ($0.count + count, $0.storedBytes + storedBytes) }
             return
         } catch let error as RepositoryError {
             try note(error, error.message, of: &contents)
@@ -71,8 +66,7 @@ struct SnapshotContents {
         } catch {
             contents.damage.append("shard \(contents.index.name)/\(shard): \(error)")
         }
-        contents.documentCount = nil
-        contents.storedBytes += listedBytes
+        contents.documents = nil
     }
 
     private static func note(
@@ -87,23 +81,32 @@ struct SnapshotContents {
 }
 
 extension SnapshotContents.Index {
-    /// Whether `millraced backfill` takes the index whole, in a few words.
+    /// Whether `millraced backfill` takes the index whole; `remarks` say what stands against it.
     var verdict: String {
-        if let obstacle { return "no: \(obstacle)" }
-        if !damage.isEmpty { return "no: damaged, see below" }
-        if !missing.isEmpty { return "in part: \(Self.shards(missing.count)) missing, see below" }
-        if index.sourceMode == .filtered { return "yes, but its mapping filters _source: that part is not stored" }
-        return "yes"
+        if obstacle != nil || !damage.isEmpty { return "no" }
+        if !missing.isEmpty { return "in part" }
+        return index.sourceMode == .filtered ? "as stored" : "yes"
     }
 
-    private static func shards(_ count: Int) -> String { count == 1 ? "a shard is" : "\(count) shards are" }
+    /// One line each.
+    var remarks: [String] {
+        var remarks: [String] = []
+        if let obstacle { remarks.append(obstacle) }
+        if obstacle == nil, index.sourceMode == .filtered {
+            remarks.append("its mapping filters _source: what the filter took out is not stored")
+        }
+        for failure in missing {
+            remarks.append("\(failure.shard.map { "shard \($0) is" } ?? "all shards are") missing: \(failure.reason)")
+        }
+        return remarks + damage.map { "damaged: \($0)" }
+    }
 }
 
 // MARK: - Output
 
 extension SnapshotContents {
     var text: String {
-        var text = "snapshot \(snapshot.name): \(snapshot.state.text), \(snapshot.engineVersionText)"
+        var text = "snapshot \(snapshot.name): \(snapshot.state.text), \(EngineText.short(snapshot.engineVersionID))"
         if let start = snapshot.startMilliseconds {
             text += ", \(TimeText.short(start)) to \(TimeText.short(snapshot.endMilliseconds))"
         }
@@ -111,25 +114,18 @@ extension SnapshotContents {
         if let reason = snapshot.reason { text += "reason: \(reason)\n" }
         guard !indices.isEmpty else { return text + "it holds no indices\n" }
         var table = TextTable([
-            "INDEX", ">SHARDS", ">DOCUMENTS", ">STORED", ">ALL FILES", "_SOURCE", "CREATED BY", "BACKFILL READS IT",
+            "INDEX", ">SHARDS", ">DOCUMENTS", ">STORED", ">ALL FILES", "_SOURCE", "CREATED BY", "BACKFILL",
         ])
         for entry in indices {
             table.append([
-                entry.index.name, String(entry.index.shardCount), entry.documentCount.map { String($0) } ?? "?",
-                SizeText.of(entry.storedBytes), SizeText.of(entry.totalBytes), entry.index.sourceMode.text,
-                EngineVersion.text(entry.index.createdVersionID), entry.verdict,
+                entry.index.name, String(entry.index.shardCount), entry.documents.map { String($0.count) } ?? "?",
+                entry.documents.map { SizeText.of($0.storedBytes) } ?? "?", SizeText.of(entry.totalBytes),
+                entry.index.sourceMode.text, EngineText.short(entry.index.createdVersionID), entry.verdict,
             ])
         }
         text += "\n" + table.text
-        let missing = indices.flatMap(\.missing)
-        if !missing.isEmpty { text += "\nMissing shards\n" }
-        for failure in missing {
-            text += "  \(failure.index)\(failure.shard.map { "/\($0)" } ?? ", all shards"): \(failure.reason.oneLine)\n"
-        }
-        let damage = indices.flatMap(\.damage)
-        if !damage.isEmpty { text += "\nDamage\n" }
-        for line in damage { text += "  \(line)\n" }
-        return text
+        let remarks = indices.flatMap { entry in entry.remarks.map { "  \(entry.index.name): \($0)".oneLine + "\n" } }
+        return remarks.isEmpty ? text : text + "\n" + remarks.joined()
     }
 
     var json: String {
@@ -157,8 +153,10 @@ extension SnapshotContents.Index {
         out.beginObject()
         out.member("name", index.name)
         out.member("shards", Int64(index.shardCount))
-        if let documentCount { out.member("documents", Int64(documentCount)) }
-        out.member("storedBytes", storedBytes)
+        if let documents {
+            out.member("documents", Int64(documents.count))
+            out.member("storedBytes", documents.storedBytes)
+        }
         out.member("totalBytes", totalBytes)
         out.member("sourceMode", index.sourceMode.text)
         out.member("createdVersionID", Int64(index.createdVersionID))

@@ -43,7 +43,7 @@ struct SnapshotListing {
                 continue
             }
             table.append([
-                row.name, info.stateText + (info.isShallow ? ", shallow" : ""), EngineVersion.text(info.versionID),
+                row.name, info.stateText + (info.isShallow ? ", shallow" : ""), EngineText.short(info.versionID),
                 String(info.indices.count), TimeText.short(info.startMilliseconds),
                 TimeText.short(info.endMilliseconds),
             ])

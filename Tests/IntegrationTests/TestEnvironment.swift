@@ -19,6 +19,13 @@ enum TestEnvironment {
         return access(String(path), X_OK) == 0 ? String(path) : nil
     }()
 
+    /// The operator's tool, beside the program.
+    static let millrace: String? = {
+        guard let millraced, let slash = millraced.lastIndex(of: "/") else { return nil }
+        let path = String(millraced[..<slash] + "/millrace")
+        return access(path, X_OK) == 0 ? path : nil
+    }()
+
     static var hasProgram: Bool { millraced != nil && bench != nil }
     static var hasTarget: Bool { millraced != nil && openSearch != nil }
     static var hasProgramAndTarget: Bool { hasProgram && hasTarget }

@@ -1,0 +1,107 @@
+import COpenSSL
+import Foundation
+import Synchronization
+import TestSupport
+
+/// A target that is none: the same answer to every request, or none at all. Blocking sockets, a thread a connection.
+final class AnsweringServer: Sendable {
+    enum Behaviour: Sendable {
+        case answer(status: Int, contentType: String, body: String)
+        /// Takes the connection and resets it.
+        case reset
+    }
+
+    struct Certificate: Sendable {
+        let chainFile: String
+        let keyFile: String
+    }
+
+    let port: Int
+    private let listener: Int32
+    private let behaviour: Behaviour
+    private let certificate: Certificate?
+    private let heads = Mutex<[String]>([])
+
+    init(_ behaviour: Behaviour, certificate: Certificate? = nil) throws {
+        self.behaviour = behaviour
+        self.certificate = certificate
+        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let descriptor = listener
+        let isListening = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { erased in
+                bind(descriptor, erased, size) == 0 && listen(descriptor, 64) == 0
+                    && getsockname(descriptor, erased, &size) == 0
+            }
+        }
+        guard isListening else { throw FileFailure("listen on 127.0.0.1", errno) }
+        port = Int(UInt16(bigEndian: address.sin_port))
+        Thread.detachNewThread { [self] in acceptAll() }
+    }
+
+    /// First lines of the requests so far.
+    var requests: [String] { heads.withLock { $0 } }
+
+    func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+
+    private func acceptAll() {
+        while true {
+            let descriptor = accept(listener, nil, nil)
+            if descriptor < 0 {
+                if errno == EINTR || errno == ECONNABORTED { continue }
+                break
+            }
+            Thread.detachNewThread { [self] in serve(descriptor) }
+        }
+        close(listener)
+    }
+
+    private func serve(_ descriptor: Int32) {
+        defer { close(descriptor) }
+        if case .reset = behaviour {
+            var option = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+            return
+        }
+        guard let certificate else {
+            return exchange(
+                read: { recv(descriptor, $0.baseAddress, $0.count, 0) },
+                write: { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) })
+        }
+        let context = SSL_CTX_new(TLS_server_method())
+        defer { SSL_CTX_free(context) }
+        guard SSL_CTX_use_certificate_chain_file(context, certificate.chainFile) == 1,
+            SSL_CTX_use_PrivateKey_file(context, certificate.keyFile, SSL_FILETYPE_PEM) == 1
+        else { return }
+        let session = SSL_new(context)
+        defer { SSL_free(session) }
+        SSL_set_fd(session, descriptor)
+        guard SSL_accept(session) == 1 else { return }
+        exchange(
+            read: { Int(SSL_read(session, $0.baseAddress, Int32($0.count))) },
+            write: { Int(SSL_write(session, $0.baseAddress, Int32($0.count))) })
+    }
+
+    /// One request of at most 64 KiB, one answer.
+    private func exchange(
+        read: (UnsafeMutableRawBufferPointer) -> Int, write: (UnsafeRawBufferPointer) -> Int
+    ) {
+        var request: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 4096)
+        while !request.suffix(4).elementsEqual(Array("\r\n\r\n".utf8)), request.count < 65_536 {
+            let count = piece.withUnsafeMutableBytes { read($0) }
+            guard count > 0 else { return }
+            request += piece[0..<count]
+        }
+        let head = String(decoding: request.prefix { $0 != 0x0D }, as: UTF8.self)
+        heads.withLock { $0.append(head) }
+        guard case .answer(let status, let contentType, let body) = behaviour else { return }
+        let answer =
+            "HTTP/1.1 \(status) Some Reason\r\ncontent-type: \(contentType)\r\nconnection: close\r\n"
+            + "content-length: \(body.utf8.count)\r\n\r\n\(body)"
+        _ = Array(answer.utf8).withUnsafeBytes { write($0) }
+    }
+}
