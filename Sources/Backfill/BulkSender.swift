@@ -302,7 +302,7 @@ final class BulkSender: BatchSink, @unchecked Sendable {
         let first = next.firstFailure ?? time
         next.firstFailure = first
         guard time - first < limits.giveUpAfter else {
-            return end(.unavailable, "gave up after \(limits.giveUpAfter) of retries: \(why)")
+            return end(.unavailable, "gave up after \(DurationText.of(limits.giveUpAfter)) of retries: \(why)")
         }
         counters.noteProblem(why)
         let wait = BulkOutcomePolicy.backoff(attempt: next.attempt, random: Double.random(in: 0..<1, using: &random))
@@ -374,6 +374,7 @@ final class BulkSender: BatchSink, @unchecked Sendable {
     private static func reason(_ body: [UInt8]) -> String {
         let error = body.withUnsafeBytes { EngineError($0) }
         if !error.reason.isEmpty { return error.reason }
+        if !error.type.isEmpty { return error.type }
         let text = String(decoding: body.prefix(160), as: UTF8.self)
         return text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     }

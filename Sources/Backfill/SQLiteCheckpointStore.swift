@@ -286,6 +286,10 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
                     message: "coordinator \(folder): cannot create the folder: \(String(cString: strerror(errno)))")
             }
         }
+        var status = stat()
+        guard stat(folder, &status) != 0 || status.st_mode & S_IFMT == S_IFDIR else {
+            throw CheckpointError(code: .unavailable, message: "coordinator \(folder): a file, where a folder is needed")
+        }
     }
 
     private static func lockNewFile(_ path: String) throws(CheckpointError) -> Int32 {

@@ -148,6 +148,10 @@ package final class FileBlobStore: BlobStore {
         case EACCES, EPERM, ELOOP: code = .denied
         default: code = .unavailable
         }
+        // People look for what is missing, not for what was being done when that was found.
+        if number == ENOENT, !name.isEmpty {
+            return BlobError(code: code, location: location, name: name, reason: "missing: there is no such file")
+        }
         return BlobError(
             code: code, location: location, name: name, reason: "\(doing): \(String(cString: strerror(number)))")
     }

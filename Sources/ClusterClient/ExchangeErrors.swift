@@ -24,8 +24,10 @@ struct ExchangeErrors: Sendable {
         _ code: ClusterError.Code, _ disposition: ClusterError.Disposition, _ text: String, cause: (any Error)? = nil,
         isNotSent: Bool = false
     ) -> ClusterError {
-        ClusterError(
-            code, side: side, disposition: disposition, message: "\(cluster): \(text)", cause: cause,
+        // What names the address by itself is not told it twice.
+        let place = text.contains(url.authority) ? side.rawValue : cluster
+        return ClusterError(
+            code, side: side, disposition: disposition, message: "\(place): \(text)", cause: cause,
             isNotSent: isNotSent)
     }
 
@@ -39,6 +41,8 @@ struct ExchangeErrors: Sendable {
         switch cause.code {
         case .refused:
             return failure(.connectionRefused, .retry, "is the cluster running, and is the port right?")
+        case .timedOut where cause.message.hasPrefix("TLS handshake"):
+            return failure(.connectTimedOut, .retry, "does that port speak TLS? If not, use http:// in its address")
         case .timedOut, .unreachable:
             return failure(.connectTimedOut, .retry, "check the address, routes, firewalls and security groups")
         case .resolveFailed:
@@ -49,7 +53,7 @@ struct ExchangeErrors: Sendable {
                 "give its authority with --ca-file, or the name in its certificate")
         case .tlsHandshake:
             return failure(
-                .tlsHandshakeFailed, .retry, "does that port speak TLS, and does it want a client certificate?")
+                .tlsHandshakeFailed, .retry, "does that port speak TLS (if not, use http:// in its address), or does it want a client certificate?")
         case .tlsConfiguration: return failure(.invalidSettings, .stop, "check the certificate and key files")
         case .invalidAddress, .addressInUse: return failure(.invalidSettings, .stop, "check the address")
         case .reset: return failure(.connectionLost, .retry, "the connection was closed while it was being made")

@@ -35,7 +35,7 @@ package struct LuceneError: Error, CustomStringConvertible {
 
     /// One line: where, what.
     package var description: String {
-        var text = "\(location): file \(file)"
+        var text = "shard \(location): file \(file)"
         if let offset { text += " at byte \(offset)" }
         text += ": \(code.rawValue): \(message)"
         if let underlying { text += ": \(underlying)" }

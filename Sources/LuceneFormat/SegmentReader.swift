@@ -118,7 +118,7 @@ package final class SegmentReader: Sendable {
         guard CodecFooter.parse(UnsafeRawBufferPointer(footer)) == checksum else {
             throw LuceneError(
                 .corrupt, location: directory.location, file: file.name, offset: checkedBytes,
-                message: "the checksum differs from that of the bytes, \(checksum)")
+                message: "its bytes have the checksum 0x\(String(checksum, radix: 16)), not the one stored here")
         }
     }
 }

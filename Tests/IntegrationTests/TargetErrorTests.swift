@@ -129,7 +129,7 @@ struct TargetErrorTests {
         let errorCase = try ErrorCase("busy", documents: 3000, segments: 2)
         let busy = try ErrorCase.recordingSink { $0.requestFault = SinkFault(every: 1, status: 503) }
         let run = try errorCase.run(errorCase.words(target: busy.url))
-        try ErrorCase.expectFailure(run, ExitCode.unavailable, naming: ["503", "2 s"])
+        try ErrorCase.expectFailure(run, ExitCode.unavailable, naming: ["503", "2.0 s"])
         busy.stop()
         let sink = try ErrorCase.recordingSink { $0.port = busy.port }
         defer { sink.stop() }
