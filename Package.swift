@@ -18,7 +18,8 @@ let package = Package(
         .executableTarget(
             name: "millrace",
             dependencies: [
-                "Settings", "SnapshotRepository", "SnapshotFormat", "LuceneFormat", "BlobStore", "JSONBytes", "Telemetry",
+                "Settings", "SnapshotRepository", "SnapshotFormat", "LuceneFormat", "BlobStore", "JSONBytes",
+                "Telemetry",
             ]),
 
         // Flows

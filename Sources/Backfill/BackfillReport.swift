@@ -27,6 +27,8 @@ package struct BackfillReport: Sendable {
     /// Why the run ended before its work was done.
     package var stop: RunStop?
     package var deadLetters: String?
+    /// True when an earlier run with the same coordinator had left nothing to do.
+    package var wasFinishedBefore = false
     package var elapsed = Duration.zero
     package var processorTime = Duration.zero
     /// Of this run alone.
@@ -73,8 +75,11 @@ package struct BackfillReport: Sendable {
     package var text: String {
         var lines = [headline]
         func add(_ label: String, _ text: String) {
-            let filling = String(repeating: " ", count: max(1, Self.labelColumns - label.count))
-            lines.append("  \(label)\(filling)\(text)")
+            var label = label
+            for line in Self.wrapped(text) {
+                lines.append("  \(label)\(String(repeating: " ", count: Self.labelColumns - label.count))\(line)")
+                label = ""
+            }
         }
         let total = total
         if stop == nil || total.documentCount > 0 {
@@ -89,8 +94,11 @@ package struct BackfillReport: Sendable {
             }
         }
         if sentDocumentCount > 0 { add("this run", speed) }
+        if wasFinishedBefore { add("this run", "nothing: an earlier run had finished") }
         if retriedDocumentCount > 0 { add("", "\(Self.counted(retriedDocumentCount, "document")) sent again") }
-        if total.rejected > 0 { add("LEFT OUT", "\(Self.counted(total.rejected, "document")) that the target rejected") }
+        if total.rejected > 0 {
+            add("LEFT OUT", "\(Self.counted(total.rejected, "document")) that the target rejected")
+        }
         if total.omitted > 0 {
             add("LEFT OUT", "\(Self.counted(total.omitted, "document")) that cannot be sent as JSON")
         }
@@ -105,6 +113,20 @@ package struct BackfillReport: Sendable {
     }
 
     private static let labelColumns = 13
+    private static let columns = 100
+
+    /// In lines that fit beside the label; a word that is longer than a line stays whole.
+    private static func wrapped(_ text: String) -> [String] {
+        var lines: [String] = []
+        for word in text.split(separator: " ") {
+            if let last = lines.last, last.count + 1 + word.count <= columns - labelColumns - 2 {
+                lines[lines.count - 1] = "\(last) \(word)"
+            } else {
+                lines.append(String(word))
+            }
+        }
+        return lines
+    }
 
     /// Of each index that documents of were left out.
     private var leftOutCounts: [String] {

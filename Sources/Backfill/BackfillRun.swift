@@ -116,6 +116,7 @@ final class BackfillRun: Sendable {
     func complete(_ report: inout BackfillReport) {
         report.stop = scheduler.stopReason
         report.deadLetters = settings.deadLettersPath
+        report.wasFinishedBefore = shardCount > 0 && finishedBefore == shardCount
         for (shard, why) in scheduler.abandonedShards {
             report.leftOut.append(
                 .init(

@@ -55,6 +55,7 @@ final class ProgressReporter: @unchecked Sendable {
         case .none: return
         }
         queue.sync {
+            first = look()
             let timer = DispatchSource.makeTimerSource(queue: queue)
             timer.schedule(deadline: .now() + interval, repeating: interval)
             timer.setEventHandler { [unowned self] in show() }
@@ -112,7 +113,10 @@ final class ProgressReporter: @unchecked Sendable {
             "\(BackfillReport.grouped(figures.migrated)) docs", ByteText.of(Int64(figures.sourceBytes)),
             "\(ByteText.fixed(rates.bytesPerSecond / 1e6)) MB/s",
         ]
-        if let remaining = rates.remaining { parts.append("ETA \(DurationText.of(remaining))") }
+        if let remaining = rates.remaining, remaining >= .seconds(1) {
+            parts.append(
+                "ETA \(remaining < .seconds(10) ? "\(remaining.components.seconds) s" : DurationText.of(remaining))")
+        }
         let leftOut = figures.rejected + figures.omitted
         if leftOut > 0 { parts.append("\(leftOut) left out") }
         if figures.retried > 0 { parts.append("\(BackfillReport.grouped(figures.retried)) sent again") }

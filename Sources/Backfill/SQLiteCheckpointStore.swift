@@ -288,7 +288,8 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
         }
         var status = stat()
         guard stat(folder, &status) != 0 || status.st_mode & S_IFMT == S_IFDIR else {
-            throw CheckpointError(code: .unavailable, message: "coordinator \(folder): a file, where a folder is needed")
+            throw CheckpointError(
+                code: .unavailable, message: "coordinator \(folder): a file, where a folder is needed")
         }
     }
 

@@ -53,7 +53,8 @@ struct ExchangeErrors: Sendable {
                 "give its authority with --ca-file, or the name in its certificate")
         case .tlsHandshake:
             return failure(
-                .tlsHandshakeFailed, .retry, "does that port speak TLS (if not, use http:// in its address), or does it want a client certificate?")
+                .tlsHandshakeFailed, .retry,
+                "does that port speak TLS (if not, use http:// in its address), or does it want a client certificate?")
         case .tlsConfiguration: return failure(.invalidSettings, .stop, "check the certificate and key files")
         case .invalidAddress, .addressInUse: return failure(.invalidSettings, .stop, "check the address")
         case .reset: return failure(.connectionLost, .retry, "the connection was closed while it was being made")

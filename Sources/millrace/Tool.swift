@@ -40,7 +40,8 @@ enum Tool {
             return 0
         case "snapshot": return runSnapshot(Array(arguments.dropFirst()))
         case let command?:
-            return refuse("millrace: there is no command \"\(command)\"; the commands are: snapshot list, snapshot show")
+            return refuse(
+                "millrace: there is no command \"\(command)\"; the commands are: snapshot list, snapshot show")
         }
     }
 

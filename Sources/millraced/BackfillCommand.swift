@@ -54,9 +54,11 @@ enum BackfillCommand {
             }
         }
         defer { admin?.stop() }
-        log.info(
-            "backfill starts",
-            [.setting: .text(settings.describe().map { "\($0.name) \($0.value)" }.joined(separator: " "))])
+        let given = settings.describe().map { "\($0.name) \($0.value)" }.joined(separator: " ")
+        // A person at a terminal sees the command above.
+        log.output.format == .json
+            ? log.info("backfill starts", [.setting: .text(given)])
+            : log.debug("backfill starts", [.setting: .text(given)])
         let terminal: (@Sendable (String) -> Void)? =
             Console.errorIsTerminal ? { @Sendable in Console.error($0) } : nil
         let backfill = SnapshotBackfill(
@@ -75,8 +77,19 @@ enum BackfillCommand {
             Console.output(report.json + "\n")
             if log.output.format == .text || Console.errorIsTerminal { Console.error(report.text) }
         }
-        if let stop = report.stop, log.output.format == .json {
-            log.error("backfill stopped", [.reason: .text(stop.message), .code: .integer(Int64(report.exitCode))])
+        guard log.output.format == .json else { return }
+        let code = LogValue.integer(Int64(report.exitCode))
+        if let stop = report.stop {
+            log.error("backfill stopped", [.reason: .text(stop.message), .code: code])
+        } else if report.exitCode == 0 {
+            log.info("backfill complete", [.migratedCount: .integer(Int64(report.total.migrated)), .code: code])
+        } else {
+            log.warning(
+                "backfill finished, not everything came along",
+                [
+                    .migratedCount: .integer(Int64(report.total.migrated)),
+                    .leftOutCount: .integer(Int64(report.leftOutDocumentCount)), .code: code,
+                ])
         }
     }
 }

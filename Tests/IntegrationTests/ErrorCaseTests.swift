@@ -152,7 +152,8 @@ struct ErrorCaseTests {
         let run = try errorCase.run(errorCase.words(target: sink.url, repository: repository, snapshot: "tree"))
         #expect(run.ending == .exited(ExitCode.doneWithOmissions), "\(run.errorText)")
         let leftOut = try #require(try run.report()["leftOut"]?.arrayValue)
-        #expect(leftOut.map { $0["index"]?.stringValue } == ["family", "join", "orders", "orders-one", "orders-routed"])
+        #expect(
+            leftOut.map { $0["index"]?.stringValue } == ["family", "join", "orders", "orders-one", "orders-routed"])
         for entry in leftOut {
             #expect(entry["reason"]?.stringValue == "unsupported_index")
             #expect(entry["detail"]?.stringValue?.contains("Elasticsearch 5") == true)

@@ -85,8 +85,9 @@ struct RunLifeTests {
         let errorCase = try ErrorCase("letters")
         let sink = try ErrorCase.recordingSink()
         defer { sink.stop() }
-        for place in ["/proc/millrace.jsonl", errorCase.scratch.path("nowhere/d.jsonl"), errorCase.scratch.path("repo")]
-        {
+        for place in [
+            "/proc/millrace.jsonl", errorCase.scratch.path("nowhere/d.jsonl"), errorCase.scratch.path("repo"),
+        ] {
             let run = try errorCase.run(errorCase.words(target: sink.url, ["--dead-letters", place]))
             try ErrorCase.expectFailure(run, ExitCode.unavailable, naming: ["dead-letter file", place])
         }
