@@ -1,5 +1,6 @@
 import BulkFormat
 import Glibc
+import JSONBytes
 import Synchronization
 
 /// A document or an index that was left out, and why.
@@ -64,10 +65,22 @@ final class DeadLetterFile: Sendable {
 
     init(path: String) throws(Failure) {
         self.path = path
-        descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        // Read too: the end of what a killed process left is looked at.
+        descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw Failure(message: "dead-letter file \(path): \(String(cString: strerror(errno)))")
         }
+        if Self.endsWithinLine(descriptor) { lock.withLock { $0.buffer = [0x0A] } }
+    }
+
+    /// A line that a kill or a full disk tore must not swallow the next one.
+    private static func endsWithinLine(_ descriptor: Int32) -> Bool {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else {
+            return false
+        }
+        var last: UInt8 = 0x0A
+        return pread(descriptor, &last, 1, status.st_size - 1) == 1 && last != 0x0A
     }
 
     deinit { close(descriptor) }
@@ -125,20 +138,28 @@ enum DeadLetterLine {
         if let shard = letter.shard { line.member("shard", number: shard) }
         if let segment = letter.segment { line.member("segment", text: segment) }
         if let docID = letter.docID { line.member("doc", number: docID) }
-        if let action = letter.action { line.member("request", rawJSON: action.filter { $0 != 0x0A }) }
+        if let action = letter.action { line.member("request", "requestBase64", action) }
         line.member("reason", text: letter.reason.rawValue)
         line.member("detail", text: letter.detail)
         if let status = letter.status { line.member("status", number: status) }
-        if let source = letter.source {
-            let isJSON = source.first == UInt8(ascii: "{")
-            if isJSON {
-                line.member("source", rawJSON: source.withUnsafeBytes { oneLine($0) })
-            } else {
-                line.member("sourceBase64", text: Base64.encode(source))
-            }
-        }
-        if let answer = letter.answer { line.member("answer", rawJSON: answer.withUnsafeBytes { oneLine($0) }) }
+        if let source = letter.source { line.member("source", "sourceBase64", source) }
+        if let answer = letter.answer { line.member("answer", "answerBase64", answer) }
         return line.finished()
+    }
+}
+
+extension JSONLine {
+    /// Longer values are not parsed: a tree of their values would need many times their memory.
+    private static let parsedBytesLimit = 4 << 20
+
+    /// The value as it is when it is JSON, else in base64 under another name: engines store sources that are not quite
+    /// JSON, and a target's answer may be a proxy's. A line is valid JSON whatever it holds.
+    fileprivate mutating func member(_ name: StaticString, _ base64Name: StaticString, _ value: [UInt8]) {
+        if value.count <= Self.parsedBytesLimit, (try? JSONValue.parse(value)) != nil {
+            member(name, rawJSON: value.withUnsafeBytes { Self.oneLine($0) })
+        } else {
+            member(base64Name, text: Base64.encode(value))
+        }
     }
 
     private static func oneLine(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
