@@ -43,7 +43,6 @@ final class WorkScheduler: @unchecked Sendable {
     private var openShards: [ShardKey: ShardWork] = [:]
     private var finishedCount = 0
     private var abandoned: [(shard: ShardWork, why: String)] = []
-    private var isLeasing = false
     private var stop: RunStop? {
         didSet { hasStopped.store(stop != nil, ordering: .relaxed) }
     }
@@ -72,11 +71,11 @@ final class WorkScheduler: @unchecked Sendable {
             while stop == nil {
                 if let (range, reader) = ranges.popLast() { return .readRange(range, reader) }
                 if let segment = segments.popLast() { return .prepareSegment(segment) }
-                if openShards.count < openShardLimit, !isLeasing, !candidates.isEmpty {
+                if openShards.count < openShardLimit, !candidates.isEmpty {
                     if let shard = leaseNext() { return .openShard(shard) }
                     continue
                 }
-                if candidates.isEmpty, openShards.isEmpty, !isLeasing {
+                if candidates.isEmpty, openShards.isEmpty {
                     if deferred.isEmpty { return nil }
                     waitForOthers()
                     continue
@@ -111,12 +110,10 @@ final class WorkScheduler: @unchecked Sendable {
         }
     }
 
-    /// Forgets what is waiting of a shard that is left out.
+    /// Leaves out a shard that was found unreadable while it was opened: nothing of it has been sent.
     func abandon(_ shard: ShardWork, why: String) {
         monitor.locked {
             abandoned.append((shard, why))
-            segments.removeAll { $0.shard === shard }
-            ranges.removeAll { $0.0.shard === shard }
             openShards[shard.key] = nil
             monitor.signalAll()
         }
@@ -184,12 +181,16 @@ final class WorkScheduler: @unchecked Sendable {
     private func waitForOthers() {
         do {
             let finished = Set(try store.summary(run: run).filter(\.isFinished).map(\.shard))
+            let deferredCount = deferred.count
             deferred.removeAll { finished.contains($0) }
+            finishedCount += deferredCount - deferred.count
             guard !deferred.isEmpty else { return monitor.signalAll() }
             isWaitingForOthers = true
             monitor.wait(milliseconds: Self.otherWorkersPollMilliseconds)
             isWaitingForOthers = false
-            candidates = deferred.reversed()
+            // Several workers wait here. The first to wake makes candidates of all; what it has not leased by the time
+            // the next one wakes stays one.
+            candidates += deferred.reversed()
             deferred = []
         } catch {
             fail(error)
