@@ -54,7 +54,9 @@ package struct BulkPacingPolicy: Sendable {
 
     /// A request of `byteCount` bytes was refused as too large (413).
     package mutating func refusedAsTooLarge(byteCount: Int) {
-        batchBytesMaximum = max(1, min(batchBytesMaximum, byteCount / 2))
+        // Below the minimum it is a document that is refused, not a size: batches would stay tiny for good.
+        let floor = min(Self.batchBytesMinimum, batchBytesMaximum)
+        batchBytesMaximum = max(floor, min(batchBytesMaximum, byteCount / 2))
         batchBytes = min(batchBytes, batchBytesMaximum)
     }
 

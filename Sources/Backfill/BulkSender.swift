@@ -67,6 +67,7 @@ final class BulkSender: BatchSink, @unchecked Sendable {
     private let counters: BackfillCounters
     private let limits: Limits
     private let now: @Sendable () -> Duration
+    private let after: After
     private let queue = DispatchQueue(label: "backfill.sender")
     private let batchBytesNow: Atomic<Int>
 
@@ -77,18 +78,32 @@ final class BulkSender: BatchSink, @unchecked Sendable {
     private var activeCount = 0
     private var delayedCount = 0
     private var stop: RunStop?
+    /// When the target last took a document: it is alive, and what it puts off for long is at fault itself.
+    private var lastAccepted: Duration?
     private var acceptedIndices: Set<String> = []
     private var refusedAlone: [String: Int] = [:]
-    private var random = SystemRandomNumberGenerator()
+    private var random: any RandomNumberGenerator
     private var idleWaiters: [DispatchSemaphore] = []
     weak var delegate: (any BulkSenderDelegate)?
 
     /// So many documents of an index refused one by one as whole requests, and none accepted: the index is at fault.
     private static let refusedAloneLimit = 50
+    /// A target that has not taken a document for this long may be down as a whole. Twice the longest backoff.
+    private static let aliveTime = Duration.seconds(60)
+
+    /// Runs work on a queue after a time. Tests let the time pass at once.
+    typealias After = @Sendable (DispatchQueue, Duration, @escaping @Sendable () -> Void) -> Void
+
+    static let dispatchAfter: After = { queue, wait, work in
+        let milliseconds =
+            Int(wait.components.seconds) * 1000 + Int(wait.components.attoseconds / 1_000_000_000_000_000)
+        queue.asyncAfter(deadline: .now() + .milliseconds(milliseconds), execute: work)
+    }
 
     init(
         transport: any BulkTransport, deadLetters: DeadLetterFile, budget: InFlightBudget, counters: BackfillCounters,
-        limits: Limits, now: @escaping @Sendable () -> Duration
+        limits: Limits, now: @escaping @Sendable () -> Duration, after: @escaping After = BulkSender.dispatchAfter,
+        random: any RandomNumberGenerator = SystemRandomNumberGenerator()
     ) {
         self.transport = transport
         self.deadLetters = deadLetters
@@ -96,6 +111,8 @@ final class BulkSender: BatchSink, @unchecked Sendable {
         self.counters = counters
         self.limits = limits
         self.now = now
+        self.after = after
+        self.random = random
         pacing = BulkPacingPolicy(requestLimitMaximum: limits.requestLimit, batchBytesMaximum: limits.batchBytes)
         batchBytesNow = Atomic(pacing.batchBytes)
     }
@@ -175,13 +192,18 @@ final class BulkSender: BatchSink, @unchecked Sendable {
         case .response(let status, let body):
             switch BulkOutcomePolicy.decide(requestStatus: status) {
             case .readItems: readItems(request, body, latency: time - begun)
-            case .retry: retryWhole(request, "the target answered \(status): \(Self.reason(body))")
+            case .retry:
+                retryWhole(
+                    request, "the target answered \(status): \(Self.reason(body))",
+                    refusal: Refusal(status: status, answer: body))
             case .split(let isTooLarge):
                 if isTooLarge { pacing.refusedAsTooLarge(byteCount: byteCount) }
                 split(request, status: status, body: body)
             case .stop: end(.unavailable, Self.stopMessage(status, body, index: request.batch.range.shard.indexName))
             }
         }
+        // Its own documents were open until now, so exactly one answer of a batch finds none left.
+        if request.batch.unresolvedCount == 0 { resolve(request.batch) }
         batchBytesNow.store(pacing.batchBytes, ordering: .relaxed)
         if activeCount == 0, stop != nil {
             for waiter in idleWaiters { waiter.signal() }
@@ -210,6 +232,7 @@ final class BulkSender: BatchSink, @unchecked Sendable {
         }
         var retry: [Int] = []
         var retryExample: BulkResponseScanner.Item?
+        let migratedBefore = request.batch.tally.migrated
         for (position, item) in items.enumerated() {
             let index = request.indices[position]
             switch BulkOutcomePolicy.decide(itemStatus: item.status) {
@@ -219,23 +242,30 @@ final class BulkSender: BatchSink, @unchecked Sendable {
                 retry.append(index)
                 retryExample = item
             case .stop:
+                noteAccepted(request, since: migratedBefore)
                 return end(.unavailable, Self.itemStopMessage(item, body, index: request.batch.range.shard.indexName))
             }
         }
+        noteAccepted(request, since: migratedBefore)
         if let retryExample {
             pacing.overloaded(now: now())
             retryItems(request, retry, items, body, example: retryExample)
         } else {
             pacing.answered(after: latency, now: now())
         }
-        if request.batch.unresolvedCount == 0 { resolve(request.batch) }
+    }
+
+    /// An index of which one document was taken is not itself at fault, whatever else of its batch is still open.
+    private func noteAccepted(_ request: Request, since migratedBefore: Int) {
+        guard request.batch.tally.migrated > migratedBefore else { return }
+        lastAccepted = now()
+        acceptedIndices.insert(request.batch.range.shard.indexName)
     }
 
     private func accept(_ batch: BulkBatch, _ index: Int) {
         batch.tally.migrated += 1
         batch.tally.sourceBytes += Int64(batch.items[index].source.count)
         batch.unresolvedCount -= 1
-        if batch.unresolvedCount == 0 { acceptedIndices.insert(batch.range.shard.indexName) }
     }
 
     private func reject(
@@ -248,7 +278,7 @@ final class BulkSender: BatchSink, @unchecked Sendable {
     }
 
     private func record(
-        _ batch: BulkBatch, _ index: Int, _ reason: DeadLetter.Reason, detail: String, status: Int, answer: [UInt8]?
+        _ batch: BulkBatch, _ index: Int, _ reason: DeadLetter.Reason, detail: String, status: Int?, answer: [UInt8]?
     ) {
         let item = batch.items[index]
         let letter = DeadLetter(
@@ -271,51 +301,64 @@ final class BulkSender: BatchSink, @unchecked Sendable {
         _ request: Request, _ retry: [Int], _ items: [BulkResponseScanner.Item], _ body: [UInt8],
         example: BulkResponseScanner.Item
     ) {
-        var next = request
-        next.indices = retry
-        counters.retried(documents: retry.count)
-        if let first = request.firstFailure, now() - first >= limits.giveUpAfter,
-            retry.count < request.indices.count
-                || retry.count == 1
-        {
+        if let first = request.firstFailure, now() - first >= limits.giveUpAfter, retry.count < request.indices.count {
             let positions = Dictionary(uniqueKeysWithValues: zip(request.indices, items))
             for index in retry {
                 if let item = positions[index] { reject(request.batch, index, .retriesExhausted, item, body) }
             }
             return
         }
+        var next = request
+        next.indices = retry
+        counters.retried(documents: retry.count)
         let error = Self.error(example, body)
-        delay(next, "the target put documents off with \(example.status): \(error.type) \(error.reason)")
+        delay(
+            next, "the target put documents off with \(example.status): \(error.type) \(error.reason)",
+            refusal: Refusal(status: example.status, answer: Array(body[example.range])))
     }
 
-    private func retryWhole(_ request: Request, _ why: String) {
+    /// What the target said when it put something off.
+    private struct Refusal {
+        let status: Int
+        let answer: [UInt8]
+    }
+
+    private func retryWhole(_ request: Request, _ why: String, refusal: Refusal? = nil) {
         pacing.overloaded(now: now())
         counters.retried(documents: request.indices.count)
-        delay(request, why)
+        delay(request, why, refusal: refusal)
     }
 
-    private func delay(_ request: Request, _ why: String) {
+    private func delay(_ request: Request, _ why: String, refusal: Refusal?) {
         guard stop == nil else { return }
         var next = request
         next.attempt += 1
         let time = now()
         let first = next.firstFailure ?? time
         next.firstFailure = first
-        guard time - first < limits.giveUpAfter else {
-            return end(.unavailable, "gave up after \(DurationText.of(limits.giveUpAfter)) of retries: \(why)")
-        }
+        guard time - first < limits.giveUpAfter else { return giveUp(next, at: time, why, refusal) }
         counters.noteProblem(why)
         let wait = BulkOutcomePolicy.backoff(attempt: next.attempt, random: Double.random(in: 0..<1, using: &random))
         delayedCount += 1
         let box = RequestBox(next)
-        let milliseconds =
-            Int(wait.components.seconds) * 1000 + Int(wait.components.attoseconds / 1_000_000_000_000_000)
-        queue.asyncAfter(deadline: .now() + .milliseconds(milliseconds)) { [self] in
+        after(queue, wait) { [self] in
             delayedCount -= 1
             guard stop == nil else { return }
             waiting.insert(box.request, at: 0)
             pump()
         }
+    }
+
+    /// Retried for long enough. While the target takes other documents, the request itself is at fault, and halves of
+    /// it find the document; a document alone is left out. Else the target is, and the run ends.
+    private func giveUp(_ request: Request, at time: Duration, _ why: String, _ refusal: Refusal?) {
+        guard let lastAccepted, time - lastAccepted < min(Self.aliveTime, limits.giveUpAfter) else {
+            return end(.unavailable, "gave up after \(DurationText.of(limits.giveUpAfter)) of retries: \(why)")
+        }
+        guard request.indices.count == 1 else { return halve(request) }
+        record(
+            request.batch, request.indices[0], .retriesExhausted, detail: why, status: refusal?.status,
+            answer: refusal?.answer)
     }
 
     /// The whole request was refused: smaller ones find the document at fault.
@@ -331,10 +374,13 @@ final class BulkSender: BatchSink, @unchecked Sendable {
                     "index \(indexName): the target refuses every document (\(status) \(error.type): \(error.reason))")
             }
             let detail = "request refused: \(error.type) \(Self.reason(body))"
-            record(request.batch, request.indices[0], .rejected, detail: detail, status: status, answer: nil)
-            if request.batch.unresolvedCount == 0 { resolve(request.batch) }
+            record(request.batch, request.indices[0], .rejected, detail: detail, status: status, answer: body)
             return
         }
+        halve(request)
+    }
+
+    private func halve(_ request: Request) {
         var first = request
         var second = request
         let middle = request.indices.count / 2
