@@ -14,6 +14,9 @@ struct RangeReader {
     let counters: BackfillCounters
     /// Documents at which a batch is full, whatever their size.
     let batchDocumentLimit: Int
+    /// A batch is also full when it holds this many times `batchBytes` of memory: where most documents are deleted, a
+    /// batch of small documents would keep a chunk alive for each.
+    static let retainedFactor = 4
     /// Polled once a chunk.
     let isStopping: () -> Bool
 
@@ -54,9 +57,16 @@ struct RangeReader {
             var readCount = 0
             while let document = try cursor.nextDocument() {
                 readCount += 1
+                if !batch.items.isEmpty, let source = document.source,
+                    batch.bodyBytes + source.count > sink.batchBytes
+                {
+                    // Would be larger than a request may be: a large document goes alone.
+                    guard sink.submit(batch) else { return .stopped }
+                    batch = BulkBatch(range: range, startDoc: document.docID)
+                }
                 try add(document, of: chunk, to: batch, &retained)
                 batch.extend(to: document.docID + 1)
-                if batch.bodyBytes >= sink.batchBytes || batch.items.count >= batchDocumentLimit {
+                if isFull(batch) {
                     counters.documentsRead(readCount)
                     readCount = 0
                     guard sink.submit(batch) else { return .stopped }
@@ -67,8 +77,17 @@ struct RangeReader {
         }
         guard !isStopping() else { return .stopped }
         batch.tally.deleted += cursor.skippedDeletedCount - skipped
+        // The last batch reaches to the range's end whatever it holds: documents that nobody counted are then found by
+        // the segment's check, instead of a range that never ends.
+        let isCovered = batch.isEmpty && batch.endDoc == range.endDoc
         batch.extend(to: range.endDoc)
-        return batch.isEmpty || sink.submit(batch) ? .finished : .stopped
+        return isCovered || sink.submit(batch) ? .finished : .stopped
+    }
+
+    private func isFull(_ batch: BulkBatch) -> Bool {
+        let limit = sink.batchBytes
+        return batch.bodyBytes >= limit || batch.items.count >= batchDocumentLimit
+            || batch.retainedBytes / Self.retainedFactor >= limit
     }
 
     /// Counts the document, and adds it to the batch when it is to be sent.
@@ -133,7 +152,15 @@ struct RangeReader {
             idBytes.deallocate()
             idBytes = .allocate(byteCount: max(limit, 2048), alignment: 1)
         }
-        let count = try DocumentID.decode(document.id, into: idBytes)
+        let count: Int
+        do {
+            count = try DocumentID.decode(document.id, into: idBytes)
+        } catch {
+            throw RunStop(
+                code: .unreadable,
+                message: "shard \(range.shard.name), segment \(range.segment), document \(document.docID): its id "
+                    + "cannot be decoded: \(error)")
+        }
         return UnsafeRawBufferPointer(rebasing: idBytes[..<count])
     }
 }
