@@ -9,7 +9,7 @@ package protocol CheckpointStore: Sendable {
     func register(run: RunKey, shards: [ShardKey]) throws(CheckpointError)
     /// Leases one unfinished shard that nobody alive works on, or returns nil. `candidates` gives the order.
     func leaseShard(run: RunKey, from candidates: [ShardKey]) throws(CheckpointError) -> ShardKey?
-    /// Extends this process's leases; returns those that were lost to another process.
+    /// Extends this process's leases; returns those that were lost to another process. A finished shard is not lost.
     func renewLeases(run: RunKey, shards: [ShardKey]) throws(CheckpointError) -> [ShardKey]
     /// Gives a lease back, unfinished.
     func release(run: RunKey, shard: ShardKey) throws(CheckpointError)

@@ -110,7 +110,8 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
                 try database.run(
                     "UPDATE shard SET lease_end=? WHERE run=? AND index_id=? AND number=? AND worker=?",
                     [.integer(end)] + Self.key(run, shard) + [.text(workerID)])
-                if database.changeCount == 0 { lost.append(shard) }
+                // A shard that was finished meanwhile has no lease to lose.
+                if database.changeCount == 0, try !Self.isFinished(database, run, shard) { lost.append(shard) }
             }
             return lost
         }
@@ -237,6 +238,16 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
             "SELECT worker FROM shard WHERE run=? AND index_id=? AND number=?", Self.key(run, shard)
         ) { row in isOurs = !row.isNull(0) && row.text(0) == workerID }
         return isOurs
+    }
+
+    private static func isFinished(
+        _ database: SQLiteConnection, _ run: RunKey, _ shard: ShardKey
+    ) throws(SQLiteConnection.Failure) -> Bool {
+        var isFinished = false
+        try database.run(
+            "SELECT is_finished FROM shard WHERE run=? AND index_id=? AND number=?", key(run, shard)
+        ) { row in isFinished = row.integer(0) == 1 }
+        return isFinished
     }
 
     private static func key(_ run: RunKey, _ shard: ShardKey) -> [SQLiteConnection.Value] {

@@ -72,6 +72,16 @@ import Testing
         try other.save(run: run, [(shards[0], range)])
     }
 
+    @Test func aShardThatIsFinishedWhileLeasesAreRenewedIsNotLost() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let store = try store()
+        try store.register(run: run, shards: shards)
+        #expect(try store.leaseShard(run: run, from: shards) == shards[0])
+        let held = shards.prefix(1)
+        try store.finish(run: run, shard: shards[0])
+        #expect(try store.renewLeases(run: run, shards: Array(held)) == [])
+    }
+
     @Test func anUnusableFolderIsNamed() {
         let error = #expect(throws: CheckpointError.self) {
             try SQLiteCheckpointStore(folder: "/proc/none", wallClock: { 0 })
