@@ -24,9 +24,20 @@ final class BackfillRun: Sendable {
     private let shardCount: Int
     private let finishedBefore: Int
     private let begun: MonotonicInstant
+    private let tuning: Tuning
 
-    /// How long answers are awaited when a run ends early.
-    private static let drainTime = Duration.seconds(10)
+    /// What nobody sets but tests: time and sizes.
+    struct Tuning: Sendable {
+        /// Compressed bytes of a range. Small enough that several workers share a big segment, large enough that the
+        /// partly filled batch at the end of a range does not matter.
+        var rangeBytes: Int64 = 64 << 20
+        /// How long answers are awaited when a run ends early.
+        var drainTime = Duration.seconds(10)
+        /// Time since the run began; nil: the monotonic clock.
+        var now: (@Sendable () -> Duration)?
+        var after = BulkSender.dispatchAfter
+    }
+
     /// Leases are renewed three times within their life.
     private static let renewalInterval = DispatchTimeInterval.seconds(Int(SQLiteCheckpointStore.leaseSeconds / 3))
     /// Shards whose segments are open at once.
@@ -37,17 +48,18 @@ final class BackfillRun: Sendable {
 
     init(
         settings: BackfillSettings, repository: RepositoryReader, snapshot: SnapshotDescription,
-        selection: SnapshotSelection, target: TargetConnection, begun: MonotonicInstant,
-        wallClock: @escaping @Sendable () -> Int64
+        selection: SnapshotSelection, transport: (any BulkTransport)?, store: any CheckpointStore,
+        begun: MonotonicInstant, tuning: Tuning = Tuning()
     ) throws(RunStop) {
         self.settings = settings
         self.selection = selection
         self.begun = begun
+        self.store = store
+        self.tuning = tuning
         key = RunKey(snapshot: "\(snapshot.name) \(snapshot.uuid)", target: settings.target.text)
         let shards = Self.shards(of: selection)
         let counters = counters
         do throws(CheckpointError) {
-            store = try Self.openStore(settings, wallClock)
             try store.register(run: key, shards: shards.map(\.key))
             let finished = Set(try store.summary(run: key).filter(\.isFinished).map(\.shard))
             let open = shards.filter { !finished.contains($0.key) }
@@ -64,13 +76,13 @@ final class BackfillRun: Sendable {
         let scheduler = scheduler
         delegate = SenderDelegate(writer: writer, scheduler: scheduler)
         let sink: any BatchSink
-        if let transport = target.transport {
+        if let transport {
             let sender = BulkSender(
                 transport: transport, deadLetters: deadLetters, budget: budget, counters: counters,
                 limits: BulkSender.Limits(
                     requestLimit: settings.limits.connectionLimit, batchBytes: settings.limits.bulkBytes,
                     giveUpAfter: settings.limits.retryDuration),
-                now: { MonotonicInstant.now() - begun })
+                now: tuning.now ?? { MonotonicInstant.now() - begun }, after: tuning.after)
             sender.delegate = delegate
             self.sender = sender
             sink = sender
@@ -81,8 +93,9 @@ final class BackfillRun: Sendable {
         worker = BackfillWorker(
             repository: repository, indices: selection.indices, scheduler: scheduler, store: store, run: key,
             sink: sink, deadLetters: deadLetters, counters: counters,
-            pool: ChunkPool(retainedBytesLimit: Self.pooledBytes), batchDocumentLimit: settings.limits.bulkDocumentCount
-        )
+            pool: ChunkPool(retainedBytesLimit: Self.pooledBytes),
+            batchDocumentLimit: settings.limits.bulkDocumentCount,
+            rangeBytes: tuning.rangeBytes)
         let worker = worker
         let budget = budget
         writer.rangeFinished = { worker.finished($0) }
@@ -97,7 +110,7 @@ final class BackfillRun: Sendable {
             WorkerThread(name: "backfill.\(number)") { worker.work() }
         }
         for thread in threads { thread.join() }
-        if let stop = scheduler.stopReason { sender?.finish(because: stop, within: Self.drainTime) }
+        if let stop = scheduler.stopReason { sender?.finish(because: stop, within: tuning.drainTime) }
         if let failure = writer.flush() { scheduler.end(failure) }
         renewal.cancel()
         for shard in scheduler.leasedShards { try? store.release(run: key, shard: shard) }
@@ -128,7 +141,9 @@ final class BackfillRun: Sendable {
         report.sentDocumentCount = figures.migrated
         report.retriedDocumentCount = figures.retried
         do throws(CheckpointError) {
-            let progress = Dictionary(grouping: try store.summary(run: key), by: \.shard.indexID)
+            let summary = try store.summary(run: key)
+            report.stop = report.stop ?? unfinished(summary)
+            let progress = Dictionary(grouping: summary, by: \.shard.indexID)
             report.indices = selection.indices.map { index in
                 var entry = BackfillReport.Index(name: index.name, shardCount: index.shardCount)
                 for shard in progress[index.id] ?? [] {
@@ -143,6 +158,17 @@ final class BackfillRun: Sendable {
         store.close()
     }
 
+    /// A run may only end by itself when every shard is finished or left out by name.
+    private func unfinished(_ summary: [ShardProgress]) -> RunStop? {
+        let settled = Set(summary.filter(\.isFinished).map(\.shard)).union(scheduler.abandonedShards.map(\.shard.key))
+        let open = Self.shards(of: selection).filter { !settled.contains($0.key) }
+        guard let shard = open.first else { return nil }
+        return RunStop(
+            code: .ourFault,
+            message: "\(open.count) shards are unfinished though no work is left, the first is "
+                + "\(shard.indexName)/\(shard.key.number)")
+    }
+
     func register(in metrics: MetricsRegistry) {
         BackfillMetrics.register(in: metrics, counters: counters, budget: budget, look: { [weak self] in self?.look() })
     }
@@ -155,11 +181,16 @@ final class BackfillRun: Sendable {
         }.filter { !selection.missingShards.contains($0.0) }.map { (key: $0.0, indexName: $0.1) }
     }
 
-    private static func openStore(
+    /// The coordinator that the settings name.
+    static func openStore(
         _ settings: BackfillSettings, _ wallClock: @escaping @Sendable () -> Int64
-    ) throws(CheckpointError) -> any CheckpointStore {
+    ) throws(RunStop) -> any CheckpointStore {
         guard let folder = settings.coordinatorPath else { return VolatileCheckpointStore() }
-        return try SQLiteCheckpointStore(folder: folder, wallClock: wallClock)
+        do throws(CheckpointError) {
+            return try SQLiteCheckpointStore(folder: folder, wallClock: wallClock)
+        } catch {
+            throw RunStop(code: .unavailable, message: error.message)
+        }
     }
 
     private static func openDeadLetters(
@@ -183,7 +214,9 @@ final class BackfillRun: Sendable {
         timer.setEventHandler { [scheduler, store, key] in
             do throws(CheckpointError) {
                 let lost = try store.renewLeases(run: key, shards: scheduler.leasedShards)
-                guard let shard = lost.first else { return }
+                // What was closed while they were renewed was given back, not lost.
+                let held = Set(scheduler.leasedShards)
+                guard let shard = lost.first(where: held.contains) else { return }
                 scheduler.end(
                     RunStop(
                         code: .unavailable,

@@ -18,14 +18,13 @@ final class BackfillWorker: Sendable {
     private let pool: ChunkPool
     private let batchDocumentLimit: Int
 
-    /// Compressed bytes of a range. Small enough that several workers share a big segment, large enough that the
-    /// partly filled batch at the end of a range does not matter.
-    private static let rangeBytes: Int64 = 64 << 20
+    /// Compressed bytes of a range.
+    private let rangeBytes: Int64
 
     init(
         repository: RepositoryReader, indices: [SnapshotIndex], scheduler: WorkScheduler, store: any CheckpointStore,
         run: RunKey, sink: any BatchSink, deadLetters: DeadLetterFile, counters: BackfillCounters, pool: ChunkPool,
-        batchDocumentLimit: Int
+        batchDocumentLimit: Int, rangeBytes: Int64
     ) {
         self.repository = repository
         self.indices = Dictionary(indices.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
@@ -37,25 +36,32 @@ final class BackfillWorker: Sendable {
         self.counters = counters
         self.pool = pool
         self.batchDocumentLimit = batchDocumentLimit
+        self.rangeBytes = rangeBytes
     }
 
     /// The body of a worker thread: returns when there is nothing left to do or the run ends.
     func work() {
         while let task = scheduler.next() {
-            let shard = task.shard
             do {
                 switch task {
-                case .openShard(let shard): try open(shard)
+                case .openShard(let shard): try openOrLeaveOut(shard)
                 case .prepareSegment(let pending): try prepare(pending)
                 case .readRange(let range, let reader): try read(range, reader)
                 }
-            } catch let error as LuceneError where error.code == .unsupported {
-                leaveOut(shard, error.description)
-            } catch let error as RepositoryError where error.code == .unsupported {
-                leaveOut(shard, error.message)
             } catch {
-                scheduler.end(RunStop(reading: error, of: shard.name))
+                scheduler.end(RunStop(reading: error, of: task.shard.name))
             }
+        }
+    }
+
+    /// Only an opening may leave a shard out: later, documents of it may be on their way.
+    private func openOrLeaveOut(_ shard: ShardWork) throws {
+        do {
+            try open(shard)
+        } catch let error as LuceneError where error.code == .unsupported {
+            try leaveOut(shard, error.description)
+        } catch let error as RepositoryError where error.code == .unsupported {
+            try leaveOut(shard, error.message)
         }
     }
 
@@ -83,7 +89,7 @@ final class BackfillWorker: Sendable {
         let shard = pending.shard
         var ranges = pending.known
         if ranges.isEmpty, reader.maxDoc > 0 {
-            let starts = reader.splitPoints(targetBytes: Self.rangeBytes)
+            let starts = reader.splitPoints(targetBytes: rangeBytes)
             ranges = zip(starts, starts.dropFirst() + [reader.maxDoc]).map {
                 RangeProgress(segment: reader.name, firstDoc: $0, endDoc: $1)
             }
@@ -93,7 +99,15 @@ final class BackfillWorker: Sendable {
         for range in ranges where range.isDone { done += range.tally }
         let resolved = ranges.reduce(0) { $0 + $1.tally.documentCount }
         shard.doneCount.add(resolved, ordering: .relaxed)
-        guard !open.isEmpty else { return endStep(of: shard) }
+        guard !open.isEmpty else {
+            // The process that saved the last of them may have died before it checked.
+            if let contradiction = SegmentWork.contradiction(
+                in: done, shard: shard, name: reader.name, maxDoc: reader.maxDoc, deletedCount: reader.deletedCount)
+            {
+                return scheduler.end(RunStop(code: .ourFault, message: contradiction))
+            }
+            return endStep(of: shard)
+        }
         try reader.verifyChecksums(isCancelled: { scheduler.isStopping })
         guard !scheduler.isStopping else { return }
         if pending.known.isEmpty { try store.plan(run: run, shard: shard.key, ranges: ranges) }
@@ -131,16 +145,14 @@ final class BackfillWorker: Sendable {
     }
 
     /// The shard cannot be read by this program: it is named, and the others go on.
-    private func leaveOut(_ shard: ShardWork, _ why: String) {
+    private func leaveOut(_ shard: ShardWork, _ why: String) throws {
         counters.leftOut(.unsupportedIndex)
-        do {
-            try deadLetters.append(
-                DeadLetter(index: shard.indexName, shard: shard.key.number, reason: .unsupportedIndex, detail: why))
-            try store.release(run: run, shard: shard.key)
-            scheduler.abandon(shard, why: why)
-        } catch {
-            scheduler.end(RunStop(reading: error, of: shard.name))
-        }
+        try deadLetters.append(
+            DeadLetter(index: shard.indexName, shard: shard.key.number, reason: .unsupportedIndex, detail: why))
+        try deadLetters.sync()
+        // Before the lease is given back, or its renewal would take it for lost.
+        scheduler.abandon(shard, why: why)
+        try store.release(run: run, shard: shard.key)
     }
 }
 
@@ -148,6 +160,8 @@ extension RunStop {
     /// What an error while reading a shard means for the run.
     init(reading error: any Error, of shard: String) {
         switch error {
+        case let error as RunStop:
+            self = error
         case let error as LuceneError:
             if error.code == .readFailed, let cause = error.underlying {
                 self.init(reading: cause, of: shard)

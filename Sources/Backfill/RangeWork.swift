@@ -50,12 +50,17 @@ final class SegmentWork: Sendable {
         state.withLock { state in
             state.openRanges -= 1
             state.tally += tally
-            return state.openRanges == 0 ? check(state.tally) : nil
+            guard state.openRanges == 0 else { return nil }
+            return Self.contradiction(
+                in: state.tally, shard: shard, name: name, maxDoc: maxDoc, deletedCount: deletedCount)
         }
     }
 
-    /// `migrated + rejected + omitted + nested + deleted = maxDoc`, and as many deleted as the segment says.
-    private func check(_ tally: DocumentTally) -> String? {
+    /// `migrated + rejected + omitted + nested + deleted = maxDoc`, and as many deleted as the segment says; else what
+    /// is wrong.
+    static func contradiction(
+        in tally: DocumentTally, shard: ShardWork, name: String, maxDoc: Int, deletedCount: Int
+    ) -> String? {
         guard tally.documentCount == maxDoc, tally.deleted == deletedCount else {
             return """
                 shard \(shard.name), segment \(name): \(tally.documentCount) documents were accounted for \

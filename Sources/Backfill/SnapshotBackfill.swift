@@ -56,7 +56,8 @@ package struct SnapshotBackfill: Sendable {
         do {
             try run(into: &report, begun: begun)
         } catch {
-            report.stop = report.stop ?? error
+            // What a signal cut short before the run had begun is the signal's doing.
+            report.stop = control.reason ?? report.stop ?? error
         }
         report.elapsed = MonotonicInstant.now() - begun
         report.processorTime = Self.processorTime()
@@ -81,9 +82,10 @@ package struct SnapshotBackfill: Sendable {
                     .version: .text(identity.version.description),
                 ])
         }
+        let store = try BackfillRun.openStore(settings, wallClock)
         let run = try BackfillRun(
-            settings: settings, repository: repository, snapshot: snapshot, selection: selection, target: target,
-            begun: begun, wallClock: wallClock)
+            settings: settings, repository: repository, snapshot: snapshot, selection: selection,
+            transport: target.transport, store: store, begun: begun)
         run.register(in: metrics)
         control.attach { [weak run] reason in run?.end(reason) }
         let progress = ProgressReporter(style: progressStyle, look: { run.look() })
@@ -202,9 +204,13 @@ package final class BackfillControl: Sendable {
             if state.reason == nil { state.reason = reason }
             return state.end
         }
-        cancellation.cancel()
+        // The run learns the reason before its reads are cancelled: a cancelled read is not why it ends.
         end?(reason)
+        cancellation.cancel()
     }
+
+    /// Why the run was asked to end; nil when it was not.
+    var reason: RunStop? { state.withLock { $0.reason } }
 
     func attach(_ end: @escaping @Sendable (RunStop) -> Void) {
         let reason = state.withLock { state in

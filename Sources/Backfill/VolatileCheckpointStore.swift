@@ -13,7 +13,7 @@ final class VolatileCheckpointStore: CheckpointStore {
     }
 
     func register(run: RunKey, shards: [ShardKey]) {
-        state.withLock { $0.order += shards }
+        state.withLock { state in state.order += shards.filter { !state.order.contains($0) } }
     }
 
     func leaseShard(run: RunKey, from candidates: [ShardKey]) -> ShardKey? {
