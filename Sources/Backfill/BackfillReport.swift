@@ -144,10 +144,10 @@ package struct BackfillReport: Sendable {
         switch stop?.code {
         case nil:
             exitCode == 0
-                ? "backfill complete: snapshot \(snapshot) is in \(target)"
+                ? "backfill complete: snapshot \(snapshot) \(target == "null:" ? "was read" : "is in \(target)")"
                 : "backfill finished, but not everything came along: snapshot \(snapshot) to \(target)"
         case .signal: "backfill \(stop?.message ?? "stopped")"
-        default: "backfill failed: \(stop?.message ?? "")"
+        default: "backfill failed: \(PlainText.of(stop?.message ?? ""))"
         }
     }
 
@@ -165,11 +165,18 @@ package struct BackfillReport: Sendable {
         case .signal: "start the same command again; it goes on where this one stopped"
         case .unavailable:
             "mend what the message says and start the same command again; it goes on where this one stopped"
-        case .unreadable: nil
+        case .unreadable:
+            "correct the command, or give a repository in which the snapshot is whole; what was migrated so far stays "
+                + "and is not read again"
         case .ourFault: "this is a defect of ours: please report it with the message above"
-        case nil:
-            leftOutDocumentCount > 0
-                ? "mend the target or the documents, and send those of that file again" : nil
+        case nil where leftOutDocumentCount > 0 && !leftOut.isEmpty:
+            "look at the dead-letter file and at what is left out above; mend the target or the documents and send "
+                + "those again; bring the indices and shards over in another way, such as a reindex from the source"
+        case nil where leftOutDocumentCount > 0:
+            "look at the dead-letter file; mend the target or the documents, and send those again"
+        case nil where !leftOut.isEmpty:
+            "bring what is left out above over in another way, such as a reindex from the source cluster"
+        case nil: nil
         }
     }
 
@@ -267,6 +274,18 @@ extension JSONWriter {
         key("sourceBytes")
         int(tally.sourceBytes)
         endObject()
+    }
+}
+
+/// A target's or a repository's words on a terminal: what could break the line or drive the terminal is a space.
+enum PlainText {
+    static func of(_ text: String) -> String {
+        var plain = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+            plain.append(isControl ? " " : scalar)
+        }
+        return String(plain)
     }
 }
 

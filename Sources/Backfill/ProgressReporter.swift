@@ -121,7 +121,9 @@ final class ProgressReporter: @unchecked Sendable {
         if leftOut > 0 { parts.append("\(leftOut) left out") }
         if figures.retried > 0 { parts.append("\(BackfillReport.grouped(figures.retried)) sent again") }
         if now.waitsForOthers { parts.append("waiting for shards of other processes") }
-        if figures.waitingRequests > 0, let problem = figures.lastProblem { parts.append(String(problem.prefix(80))) }
+        if figures.waitingRequests > 0, let problem = figures.lastProblem {
+            parts.append(PlainText.of(String(problem.prefix(80))))
+        }
         return parts.joined(separator: "  ")
     }
 }
