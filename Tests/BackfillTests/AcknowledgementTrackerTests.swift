@@ -1,18 +1,7 @@
+import TestSupport
 import Testing
 
 @testable import Backfill
-
-/// SplitMix64: the same numbers for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 @Suite struct AcknowledgementTrackerTests {
     private func tally(_ count: Int) -> DocumentTally {
@@ -43,7 +32,7 @@ struct SeededGenerator: RandomNumberGenerator {
     /// Property: whatever the order of acknowledgements, the checkpoint equals the end of the completed prefix of an
     /// obvious model, never retreats and never passes a span that is open.
     @Test(arguments: 0..<200) func checkpointIsTheContiguousAcknowledgedPrefix(seed: UInt64) {
-        var random = SeededGenerator(state: seed)
+        var random = SeededGenerator(seed: seed)
         let start = Int(random.next() % 1000)
         var tracker = AcknowledgementTracker(checkpoint: start)
         var model: [(sequence: Int, end: Int, count: Int, isDone: Bool)] = []
