@@ -137,7 +137,7 @@ package struct BackfillReport: Sendable {
     }
 
     private static func line(_ item: LeftOut) -> String {
-        "index \(item.index)\(item.shard.map { ", shard \($0)" } ?? ""): \(item.detail)"
+        "index \(PlainText.of(item.index))\(item.shard.map { ", shard \($0)" } ?? ""): \(PlainText.of(item.detail))"
     }
 
     private var headline: String {
