@@ -46,6 +46,7 @@ final class BackfillWorker: Sendable {
                 switch task {
                 case .openShard(let shard): try openOrLeaveOut(shard)
                 case .prepareSegment(let pending): try prepare(pending)
+                case .verifySegment(let check): try verify(check)
                 case .readRange(let range, let reader): try read(range, reader)
                 }
             } catch {
@@ -94,13 +95,11 @@ final class BackfillWorker: Sendable {
                 RangeProgress(segment: reader.name, firstDoc: $0, endDoc: $1)
             }
         }
-        let open = ranges.filter { !$0.isDone }
-        var done = DocumentTally()
-        for range in ranges where range.isDone { done += range.tally }
         let resolved = ranges.reduce(0) { $0 + $1.tally.documentCount }
         shard.doneCount.add(resolved, ordering: .relaxed)
-        guard !open.isEmpty else {
+        guard ranges.contains(where: { !$0.isDone }) else {
             // The process that saved the last of them may have died before it checked.
+            let done = ranges.reduce(into: DocumentTally()) { $0 += $1.tally }
             if let contradiction = SegmentWork.contradiction(
                 in: done, shard: shard, name: reader.name, maxDoc: reader.maxDoc, deletedCount: reader.deletedCount)
             {
@@ -108,9 +107,21 @@ final class BackfillWorker: Sendable {
             }
             return endStep(of: shard)
         }
-        try reader.verifyChecksums(isCancelled: { scheduler.isStopping })
-        guard !scheduler.isStopping else { return }
-        if pending.known.isEmpty { try store.plan(run: run, shard: shard.key, ranges: ranges) }
+        let check = SegmentCheck(pending: pending, ranges: ranges, verification: SegmentVerification(reader))
+        // Workers without anything to read help, so that the first documents leave sooner.
+        if check.verification.isDivisible { scheduler.add(check) }
+        try verify(check)
+    }
+
+    /// Does a part of a segment's verification; who does the last part hands out the ranges.
+    private func verify(_ check: SegmentCheck) throws {
+        guard try check.verification.work(isCancelled: { scheduler.isStopping }), !scheduler.isStopping else { return }
+        let reader = check.pending.reader
+        let shard = check.pending.shard
+        if check.pending.known.isEmpty { try store.plan(run: run, shard: shard.key, ranges: check.ranges) }
+        let open = check.ranges.filter { !$0.isDone }
+        var done = DocumentTally()
+        for range in check.ranges where range.isDone { done += range.tally }
         let segment = SegmentWork(
             shard: shard, name: reader.name, maxDoc: reader.maxDoc, deletedCount: reader.deletedCount,
             openRanges: open.count, done: done)

@@ -8,8 +8,10 @@ import Synchronization
 /// `worker-<id>.lock`, which the kernel gives back when the process ends however it ends, so a restart after a kill
 /// leases its shards again at once. A lease also has an end time, for a process that hangs.
 ///
-/// `synchronous=FULL` with a write-ahead log: a checkpoint that was saved survives a power cut.
-// Sound: `connection` is used only while `lock` is held; everything else is immutable.
+/// A checkpoint that was saved survives a power cut: from the first one on, every commit waits for the disk
+/// (`synchronous=FULL` with a write-ahead log, whose sync covers all that was committed before). What comes earlier,
+/// tables, leases and planned ranges, does not wait: a run that loses it has lost nothing and plans the same again.
+// Sound: `connection` and `isDurable` are used only while `lock` is held; everything else is immutable.
 package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable {
     package let location: String
     private let workerID: String
@@ -17,6 +19,8 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
     private let lockDescriptor: Int32
     private let lock = Mutex(())
     private let connection: SQLiteConnection
+    /// Whether commits wait for the disk.
+    private var isDurable = false
     private let wallClock: @Sendable () -> Int64
 
     /// Seconds after which a lease that was not renewed may be taken over even though its process lives.
@@ -34,8 +38,9 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
         lockDescriptor = try Self.lockNewFile(folder + "/worker-\(workerID).lock")
         do throws(SQLiteConnection.Failure) {
             let opened = try SQLiteConnection(path: location, busyTimeoutMilliseconds: Self.busyTimeoutMilliseconds)
+            // NORMAL keeps the database sound over a power cut, but does not wait for the log at every commit.
+            try opened.run("PRAGMA synchronous=NORMAL")
             try opened.run("PRAGMA journal_mode=WAL") { _ in }
-            try opened.run("PRAGMA synchronous=FULL")
             for statement in Self.schema { try opened.run(statement) }
             connection = opened
         } catch {
@@ -66,6 +71,17 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
             PRIMARY KEY (run, index_id, number, segment, first_doc)) WITHOUT ROWID
         """,
     ]
+
+    /// Whether SQLite waits for the disk at every commit, in its own words.
+    var waitsForDisk: Bool {
+        get throws {
+            try lock.withLock { _ in
+                var level: Int64 = 0
+                try connection.run("PRAGMA synchronous") { level = $0.integer(0) }
+                return level == 2
+            }
+        }
+    }
 
     package func register(run: RunKey, shards: [ShardKey]) throws(CheckpointError) {
         try transaction { (database) throws(SQLiteConnection.Failure) in
@@ -162,7 +178,7 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
     }
 
     package func save(run: RunKey, _ progress: [(shard: ShardKey, range: RangeProgress)]) throws(CheckpointError) {
-        let lost = try transaction { (database) throws(SQLiteConnection.Failure) -> ShardKey? in
+        let lost = try transaction(durable: true) { (database) throws(SQLiteConnection.Failure) -> ShardKey? in
             for shard in Set(progress.map(\.shard)) where try !isHolder(database, run, shard) { return shard }
             for (shard, range) in progress { try Self.update(database, run, shard, range) }
             return nil
@@ -171,7 +187,7 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
     }
 
     package func finish(run: RunKey, shard: ShardKey) throws(CheckpointError) {
-        let isOurs = try transaction { (database) throws(SQLiteConnection.Failure) -> Bool in
+        let isOurs = try transaction(durable: true) { (database) throws(SQLiteConnection.Failure) -> Bool in
             try database.run(
                 """
                 UPDATE shard SET is_finished=1, worker=NULL, lease_end=0
@@ -266,12 +282,18 @@ package final class SQLiteCheckpointStore: CheckpointStore, @unchecked Sendable 
     }
 
     private func transaction<Result: Sendable>(
-        _ body: (SQLiteConnection) throws(SQLiteConnection.Failure) -> Result
+        durable: Bool = false, _ body: (SQLiteConnection) throws(SQLiteConnection.Failure) -> Result
     ) throws(CheckpointError) -> Result {
         let location = location
         let mapped: (SQLiteConnection.Failure) -> CheckpointError = { Self.unavailable(location, $0) }
         return try lock.withLock { (_) throws(CheckpointError) -> Result in
-            try connection.transaction(mapping: mapped) { () throws(CheckpointError) -> Result in
+            if durable, !isDurable {
+                do throws(SQLiteConnection.Failure) {
+                    try connection.run("PRAGMA synchronous=FULL")
+                } catch { throw mapped(error) }
+                isDurable = true
+            }
+            return try connection.transaction(mapping: mapped) { () throws(CheckpointError) -> Result in
                 do throws(SQLiteConnection.Failure) { return try body(connection) } catch { throw mapped(error) }
             }
         }

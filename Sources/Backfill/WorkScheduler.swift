@@ -5,8 +5,10 @@ import Synchronization
 enum WorkerTask {
     /// Read the shard's file list and its segments.
     case openShard(ShardWork)
-    /// Verify a segment's checksums and cut it into ranges.
+    /// Cut a segment into ranges and begin to verify its checksums.
     case prepareSegment(PendingSegment)
+    /// Help with a segment's checksums.
+    case verifySegment(SegmentCheck)
     /// Read a range's documents into batches.
     case readRange(RangeWork, SegmentReader)
 
@@ -14,6 +16,7 @@ enum WorkerTask {
         switch self {
         case .openShard(let shard): shard
         case .prepareSegment(let pending): pending.shard
+        case .verifySegment(let check): check.pending.shard
         case .readRange(let range, _): range.shard
         }
     }
@@ -25,6 +28,13 @@ struct PendingSegment {
     let reader: SegmentReader
     /// Progress of earlier runs; empty when the segment was never begun.
     let known: [RangeProgress]
+}
+
+/// A segment whose checksums are being verified, by every worker that has nothing to read.
+struct SegmentCheck {
+    let pending: PendingSegment
+    let ranges: [RangeProgress]
+    let verification: SegmentVerification
 }
 
 /// Gives work to the workers: ranges before segments before new shards, so that what is begun is finished first.
@@ -39,6 +49,7 @@ final class WorkScheduler: @unchecked Sendable {
     private var candidates: [ShardKey]
     private var deferred: [ShardKey] = []
     private var ranges: [(RangeWork, SegmentReader)] = []
+    private var checks: [SegmentCheck] = []
     private var segments: [PendingSegment] = []
     private var openShards: [ShardKey: ShardWork] = [:]
     private var finishedCount = 0
@@ -70,6 +81,8 @@ final class WorkScheduler: @unchecked Sendable {
         monitor.locked {
             while stop == nil {
                 if let (range, reader) = ranges.popLast() { return .readRange(range, reader) }
+                checks.removeAll { !$0.verification.hasPiecesLeft }
+                if let check = checks.first { return .verifySegment(check) }
                 if let segment = segments.popLast() { return .prepareSegment(segment) }
                 if openShards.count < openShardLimit, !candidates.isEmpty {
                     if let shard = leaseNext() { return .openShard(shard) }
@@ -90,6 +103,14 @@ final class WorkScheduler: @unchecked Sendable {
     func add(_ pending: [PendingSegment]) {
         monitor.locked {
             segments = pending.reversed() + segments
+            monitor.signalAll()
+        }
+    }
+
+    /// A segment whose checksums others may help with.
+    func add(_ check: SegmentCheck) {
+        monitor.locked {
+            checks.append(check)
             monitor.signalAll()
         }
     }
@@ -125,6 +146,7 @@ final class WorkScheduler: @unchecked Sendable {
             let isFirst = stop == nil
             if isFirst { stop = reason }
             ranges.removeAll()
+            checks.removeAll()
             segments.removeAll()
             monitor.signalAll()
             return isFirst

@@ -88,6 +88,30 @@ package enum CodecFooter {
         return millrace_crc32(seed, start.assumingMemoryBound(to: UInt8.self), bytes.count)
     }
 
+    /// The checksum of two runs of bytes, one after the other, from theirs: crc(A B) = crc(A) x^(8 |B|) + crc(B), in
+    /// polynomials over GF(2) modulo that of CRC-32. The bits are reflected: bit 31 is x^0.
+    static func checksum(ofFirst first: UInt32, second: UInt32, secondByteCount: Int64) -> UInt32 {
+        var shifted = first
+        var power: UInt32 = 1 << 23
+        var rest = secondByteCount
+        while rest > 0 {
+            if rest & 1 != 0 { shifted = product(shifted, power) }
+            power = product(power, power)
+            rest >>= 1
+        }
+        return shifted ^ second
+    }
+
+    private static func product(_ left: UInt32, _ right: UInt32) -> UInt32 {
+        var sum: UInt32 = 0
+        var term = right
+        for bit in (UInt32(0)..<32).reversed() {
+            if left >> bit & 1 != 0 { sum ^= term }
+            term = term & 1 != 0 ? term >> 1 ^ 0xEDB8_8320 : term >> 1
+        }
+        return sum
+    }
+
     /// `content` followed by its footer. For tests and the fuzzer, which need files that pass the checksum.
     package static func appended(to content: [UInt8]) -> [UInt8] {
         var bytes = content

@@ -88,39 +88,14 @@ package final class SegmentReader: Sendable {
         return try DocumentCursor(self, from: firstDoc, to: endDoc, pool: pool)
     }
 
-    /// Reads the stored-fields data, and the doc values that hold the soft deletes, through once and checks their
-    /// CRC-32 footers; the other files were checked on opening. `isCancelled` is asked once per mebibyte.
+    /// Checks the checksums of the large files on this thread alone; see `SegmentVerification`. The other files were
+    /// checked on opening.
     package func verifyChecksums(isCancelled: () -> Bool) throws(LuceneError) {
-        try verifyChecksum(storedFields.data, isCancelled)
-        if let softDeletesData { try verifyChecksum(softDeletesData, isCancelled) }
+        _ = try SegmentVerification(self).work(isCancelled: isCancelled)
     }
 
-    private func verifyChecksum(_ file: LuceneFile, _ isCancelled: () -> Bool) throws(LuceneError) {
-        let blockBytes = 1 << 20
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: blockBytes, alignment: 64)
-        defer { buffer.deallocate() }
-        let checkedBytes = file.length - 8
-        var position: Int64 = 0
-        var checksum: UInt32 = 0
-        while position < checkedBytes {
-            if isCancelled() {
-                throw LuceneError(
-                    .readFailed, location: directory.location, file: file.name, offset: position, message: "cancelled")
-            }
-            let count = Int(min(Int64(blockBytes), checkedBytes - position))
-            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
-            try file.read(directory, at: position, into: part)
-            checksum = CodecFooter.checksum(seed: checksum, of: UnsafeRawBufferPointer(part))
-            position += Int64(count)
-        }
-        let footer = UnsafeMutableRawBufferPointer(rebasing: buffer[..<CodecFooter.byteCount])
-        try file.read(directory, at: file.length - Int64(CodecFooter.byteCount), into: footer)
-        guard CodecFooter.parse(UnsafeRawBufferPointer(footer)) == checksum else {
-            throw LuceneError(
-                .corrupt, location: directory.location, file: file.name, offset: checkedBytes,
-                message: "its bytes have the checksum 0x\(String(checksum, radix: 16)), not the one stored here")
-        }
-    }
+    /// The files of which opening looked at parts only.
+    var largeFiles: [LuceneFile] { [storedFields.data] + (softDeletesData.map { [$0] } ?? []) }
 }
 
 /// Numbers of the fields that a migration reads; -1 for one that the segment does not have.

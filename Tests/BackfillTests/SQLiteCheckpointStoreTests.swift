@@ -45,6 +45,21 @@ import Testing
         #expect(try store.summary(run: run)[0].tally.migrated == 10)
     }
 
+    /// Until something is acknowledged nothing can be lost, and the first document need not wait for the disk.
+    @Test func commitsWaitForTheDiskFromTheFirstCheckpointOn() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let store = try store()
+        try store.register(run: run, shards: shards)
+        _ = try store.leaseShard(run: run, from: shards)
+        var range = RangeProgress(segment: "_0", firstDoc: 0, endDoc: 10)
+        try store.plan(run: run, shard: shards[0], ranges: [range])
+        #expect(try !store.waitsForDisk)
+        range.checkpoint = 5
+        range.tally = tally(5)
+        try store.save(run: run, [(shards[0], range)])
+        #expect(try store.waitsForDisk)
+    }
+
     @Test func aShardHasOneLivingWorker() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let first = try store()
