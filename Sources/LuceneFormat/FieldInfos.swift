@@ -16,20 +16,33 @@ struct FieldInfo: Sendable {
 ///            [94 version 2: Byte skip index] | Int64 docValuesGen | map attributes
 ///            VInt point dimensions [≠ 0: (60 version 2, 90, 94: VInt index dimensions) VInt bytes a dimension]
 ///            [90: VInt vector dimension, Byte similarity] [94: VInt vector dimension, Byte encoding, Byte similarity]
+///
+/// The numbers of a later generation are good for the doc values of later generations only: up to Lucene 8 a segment
+/// that was taken over from another index (shrink, split, clone) gets the numbers of its new index when the file is
+/// written again, while its stored fields and own doc values keep the old ones. Lucene reads these by the segment's own
+/// file (`SegmentCoreReaders.coreFieldInfos`).
 struct FieldInfos: Sendable {
     let fields: [FieldInfo]
 
     private enum Layout { case lucene60, lucene90, lucene94 }
 
-    func number(of name: String) -> Int? { fields.first { $0.name == name }?.number }
+    func field(_ name: String) -> FieldInfo? { fields.first { $0.name == name } }
 
-    static func read(_ files: SegmentFiles, _ commit: SegmentCommitInfo) throws(LuceneError) -> FieldInfos {
-        let file: LuceneFile
-        if commit.fieldInfosGen == -1 {
-            file = try files.file(suffix: ".fnm")
-        } else {
-            file = try files.outerFile("\(commit.name)_\(String(commit.fieldInfosGen, radix: 36)).fnm")
-        }
+    /// The fields by the segment's own file.
+    static func readOwn(_ files: SegmentFiles, _ commit: SegmentCommitInfo) throws(LuceneError) -> FieldInfos {
+        try read(files, commit, files.file(suffix: ".fnm"))
+    }
+
+    /// The fields by the file of the commit's generation; nil when that is the segment's own.
+    static func readUpdated(_ files: SegmentFiles, _ commit: SegmentCommitInfo) throws(LuceneError) -> FieldInfos? {
+        guard commit.fieldInfosGen != -1 else { return nil }
+        let generation = String(commit.fieldInfosGen, radix: 36)
+        return try read(files, commit, files.outerFile("\(commit.name)_\(generation).fnm"))
+    }
+
+    private static func read(
+        _ files: SegmentFiles, _ commit: SegmentCommitInfo, _ file: LuceneFile
+    ) throws(LuceneError) -> FieldInfos {
         var input = try IndexInput.openChecked(files.directory, file, limitBytes: 1 << 28)
         let header = try IndexHeader.read(&input)
         let layout: Layout

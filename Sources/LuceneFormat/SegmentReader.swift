@@ -38,12 +38,13 @@ package final class SegmentReader: Sendable {
                 message: "\(commit.deletedCount) + \(commit.softDeletedCount) of \(maxDoc) documents are deleted")
         }
         if info.isCompound { files.setCompoundEntries(try CompoundFile.readEntries(files, commit)) }
-        let fields = try FieldInfos.read(files, commit)
+        let ownFields = try FieldInfos.readOwn(files, commit)
+        let updatedFields = try FieldInfos.readUpdated(files, commit)
         // The stored fields come before the bits: they vouch for maxDoc, by which the bits are allocated.
         storedFields = try StoredFieldsFiles.open(files, commit, maxDoc: maxDoc)
         var live = try LiveDocuments(files, commit, maxDoc: maxDoc)
         var softDeletesData: LuceneFile?
-        if let soft = try SoftDeletes.read(files, commit, fields, maxDoc: maxDoc) {
+        if let soft = try SoftDeletes.read(files, commit, own: ownFields, updated: updatedFields, maxDoc: maxDoc) {
             let count = live.delete(soft.bits)
             guard count == commit.softDeletedCount else {
                 throw LuceneError(
@@ -59,7 +60,7 @@ package final class SegmentReader: Sendable {
         self.maxDoc = maxDoc
         luceneVersion = info.luceneVersion
         deletedCount = maxDoc - live.liveCount
-        fieldRoles = FieldRoles(fields)
+        fieldRoles = FieldRoles(ownFields)
     }
 
     /// First documents of chunks that cut the segment into ranges of about `targetBytes` compressed bytes; [0] when
@@ -107,7 +108,7 @@ struct FieldRoles: Sendable {
     let source: Int64
 
     init(_ fields: FieldInfos) {
-        func number(_ name: String) -> Int64 { fields.number(of: name).map(Int64.init) ?? -1 }
+        func number(_ name: String) -> Int64 { fields.field(name).map { Int64($0.number) } ?? -1 }
         id = number("_id")
         uid = number("_uid")
         routing = number("_routing")

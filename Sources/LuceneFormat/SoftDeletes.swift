@@ -3,26 +3,30 @@ enum SoftDeletes {
     /// The documents as bits, and the `.dvd` file when it was read; nil when there are none.
     ///
     /// The values are in doc-values files of their own generation when documents were deleted after the segment was
-    /// written, else in the segment's: a merge keeps recently deleted documents.
+    /// written, else in the segment's: a merge keeps recently deleted documents. The segment's go by its own fields.
     static func read(
-        _ files: SegmentFiles, _ commit: SegmentCommitInfo, _ fields: FieldInfos, maxDoc: Int
+        _ files: SegmentFiles, _ commit: SegmentCommitInfo, own: FieldInfos, updated: FieldInfos?, maxDoc: Int
     ) throws(LuceneError) -> (bits: [UInt64], data: LuceneFile)? {
         guard commit.softDeletedCount > 0 else { return nil }
         let location = files.directory.location
-        guard let field = fields.fields.first(where: { $0.isSoftDeletesField }) else {
+        let newest = updated ?? own
+        guard let newestField = newest.fields.first(where: { $0.isSoftDeletesField }) else {
             throw LuceneError(
                 .corrupt, location: location, file: commit.name,
                 message: "\(commit.softDeletedCount) documents are soft-deleted but no field says which")
         }
-        guard !commit.overlaidFields.contains(field.number) else {
+        guard !commit.overlaidFields.contains(newestField.number) else {
             throw LuceneError(
                 .unsupported, location: location, file: commit.name, message: "soft deletes as doc values overlays")
         }
-        guard let format = field.attributes["PerFieldDocValuesFormat.format"],
+        let fields = newestField.docValuesGen == -1 ? own : newest
+        guard let field = fields.field(newestField.name),
+            let format = field.attributes["PerFieldDocValuesFormat.format"],
             let formatSuffix = field.attributes["PerFieldDocValuesFormat.suffix"]
         else {
             throw LuceneError(
-                .corrupt, location: location, file: commit.name, message: "\(field.name) has no doc values format")
+                .corrupt, location: location, file: commit.name, message: "\(newestField.name) has no doc values format"
+            )
         }
         let generation = field.docValuesGen == -1 ? "" : "_" + String(field.docValuesGen, radix: 36)
         let stem = "\(generation)_\(format)_\(formatSuffix)"

@@ -30,10 +30,14 @@ import org.apache.lucene.util.Version;
 final class LuceneMatrix {
     private static final String[] MODES = {"BEST_SPEED", "BEST_COMPRESSION"};
     private static final List<String> VARIANTS = Arrays.asList(
-            "basic", "loose", "merged", "hard", "sliced", "sorted", "generations", "wide", "mixed", "small", "tiny",
-            "chunks");
+            "basic", "loose", "merged", "hard", "sliced", "sorted", "generations", "wide", "mixed", "small",
+            "taken", "tombstones", "tiny", "chunks");
     /** Large ones, about bits and chunk indices, which do not depend on the mode. */
     private static final List<String> SPEED_ONLY = Arrays.asList("tiny", "chunks");
+
+    /** Chunks of 16 or 60 KiB; from Lucene 8.7 on they are larger. */
+    private static final boolean HAS_SMALL_CHUNKS =
+            Version.LATEST.major < 8 || Version.LATEST.major == 8 && Version.LATEST.minor < 7;
 
     private final Path output;
     private final String mode;
@@ -101,6 +105,8 @@ final class LuceneMatrix {
             case "chunks": chunks(); break;
             case "mixed": mixed(); break;
             case "small": small(); break;
+            case "taken": taken(); break;
+            case "tombstones": tombstones(); break;
             default: upgraded();
         }
     }
@@ -119,7 +125,11 @@ final class LuceneMatrix {
     }
 
     private IndexWriterConfig mergingConfig(long keptFrom, double compoundRatio) throws Exception {
-        MergePolicy inner = new LogDocMergePolicy();
+        return retainingConfig(new LogDocMergePolicy(), keptFrom, compoundRatio);
+    }
+
+    private IndexWriterConfig retainingConfig(MergePolicy inner, long keptFrom, double compoundRatio)
+            throws Exception {
         EngineAPI.setCompoundRatio(inner, compoundRatio);
         MergePolicy policy = EngineAPI.retaining(Documents.SOFT_DELETES,
                 () -> LongPoint.newRangeQuery("_seq_no", keptFrom, Long.MAX_VALUE), inner);
@@ -187,9 +197,20 @@ final class LuceneMatrix {
         write(config, writer -> churn(writer, count, true));
     }
 
-    /** A shard small enough for a fixture. */
+    /** A shard small enough for a fixture: nested, routed, replaced and deleted documents, and two sliced chunks. */
     private void small() throws Exception {
-        write(config(), writer -> churn(writer, 45, true));
+        write(config(), writer -> {
+            churn(writer, 9, true);
+            byte[] line = documents.source(100);
+            for (int size : new int[] {170_000, HAS_SMALL_CHUNKS ? 130_000 : 1_300_000}) {
+                add(writer, 3, true);
+                byte[] source = new byte[size];
+                for (int at = 0; at < size; at++) source[at] = line[at % line.length];
+                writer.addDocument(documents.root(11 * next, source));
+            }
+            add(writer, 2, false);
+            writer.deleteDocuments(Documents.term(3), Documents.term(20));
+        });
     }
 
     private void merged() throws Exception {
@@ -315,8 +336,7 @@ final class LuceneMatrix {
 
     /** More chunks than a block of the chunk index holds. */
     private void chunks() throws Exception {
-        boolean isOld = Version.LATEST.major < 8 || Version.LATEST.major == 8 && Version.LATEST.minor < 7;
-        int size = isOld ? 16_500 : 82_000;
+        int size = HAS_SMALL_CHUNKS ? 16_500 : 82_000;
         int count = 1100;
         write(config(), writer -> {
             byte[] base = documents.source(size);
@@ -345,6 +365,36 @@ final class LuceneMatrix {
         write(mergingConfig(700, 1), writer -> {
             writer.forceMerge(2);
             add(writer, 10, false);
+        });
+    }
+
+    /** Segments taken over from another index as they are, as shrinking and splitting do. */
+    private void taken() throws Exception {
+        Path other = Files.createTempDirectory("taken");
+        try (Directory directory = new NIOFSDirectory(other)) {
+            try (IndexWriter writer = new IndexWriter(directory, config())) {
+                churn(writer, 70, true);
+            }
+            write(config(), writer -> {
+                add(writer, 5, false);
+                writer.commit();
+                writer.addIndexes(directory);
+                for (int number = 0; number < 100; number += 9) replace(writer, number, false);
+                for (int number = 2; number < 100; number += 14) writer.deleteDocuments(Documents.term(number));
+            });
+            for (String file : directory.listAll()) directory.deleteFile(file);
+        }
+        Files.delete(other);
+    }
+
+    /** Segments without a live document that are kept for their history, beside one with. */
+    private void tombstones() throws Exception {
+        write(retainingConfig(NoMergePolicy.INSTANCE, 0, 1), writer -> {
+            add(writer, 120, false);
+            writer.commit();
+            for (int number = 0; number < 120; number++) delete(writer, number);
+            writer.commit();
+            add(writer, 3, false);
         });
     }
 
