@@ -23,7 +23,8 @@ import Testing
     ) -> SnapshotSelection {
         let snapshot = SnapshotDescription(
             name: "s", uuid: "u", state: failures.isEmpty ? .success : .partial, engineVersionText: "e",
-            engineVersionID: 1, indices: indices, failures: failures, reason: nil, includesGlobalState: nil)
+            engineVersionID: 1, indices: indices, failures: failures, reason: nil, includesGlobalState: nil,
+            startMilliseconds: nil, endMilliseconds: nil)
         return SnapshotSelection(snapshot, isSelected: { names?.contains($0) ?? true })
     }
 
