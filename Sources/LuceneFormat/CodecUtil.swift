@@ -28,7 +28,8 @@ package struct IndexHeader: Sendable, Equatable {
     static func readPlain(_ input: inout IndexInput) throws(LuceneError) -> (codecName: String, version: Int) {
         let magic = try input.readBigEndianInt32()
         guard magic == Self.magic else {
-            throw input.corrupt("not a Lucene file: it begins with \(hexadecimal(UInt32(bitPattern: magic)))", at: input.position - 4)
+            throw input.corrupt(
+                "not a Lucene file: it begins with \(hexadecimal(UInt32(bitPattern: magic)))", at: input.position - 4)
         }
         let nameStart = input.position
         let codecName = try input.readString()
