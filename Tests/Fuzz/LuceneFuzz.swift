@@ -16,7 +16,7 @@ func fuzzLucene(_ bytes: UnsafeRawBufferPointer) {
     readShard(shard)
 }
 
-/// Opens, verifies and reads every segment that can be. Returns how many documents came.
+/// Opens, verifies and reads every segment that can be. Returns how many documents came, deleted ones included.
 @discardableResult func readShard(_ shard: some LuceneDirectory) -> Int {
     guard let infos = try? SegmentInfos.read(shard) else { return 0 }
     var documentCount = 0
@@ -47,6 +47,7 @@ private func readAll(
         }
         checksum &+= chunk.bytes.count
     }
+    documentCount += cursor.skippedDeletedCount
     _ = checksum
 }
 
