@@ -17,8 +17,8 @@ struct FieldInfo: Sendable {
 ///            VInt point dimensions [≠ 0: (60 version 2, 90, 94: VInt index dimensions) VInt bytes a dimension]
 ///            [90: VInt vector dimension, Byte similarity] [94: VInt vector dimension, Byte encoding, Byte similarity]
 ///
-/// The numbers of a later generation are good for the doc values of later generations only: up to Lucene 8 a segment
-/// that was taken over from another index (shrink, split, clone) gets the numbers of its new index when the file is
+/// The numbers of a later generation are good for the doc values of later generations only: with Lucene 7.4 to 8.5.0, a
+/// segment taken over from another index (shrink, split, clone) gets the numbers of its new index when the file is
 /// written again, while its stored fields and own doc values keep the old ones. Lucene reads these by the segment's own
 /// file (`SegmentCoreReaders.coreFieldInfos`).
 struct FieldInfos: Sendable {

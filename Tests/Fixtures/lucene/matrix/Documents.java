@@ -164,7 +164,8 @@ final class Documents {
         document.add(new SortedDocValuesField("c_sorted", new BytesRef(WORDS[number % WORDS.length])));
         if (number % 4 == 0) document.add(new SortedDocValuesField("c_sparse", new BytesRef("key" + number)));
         for (int index = 0; index <= number % 3; index++) {
-            document.add(new SortedSetDocValuesField("d_set", new BytesRef(WORDS[(number + index * 7) % WORDS.length])));
+            String word = WORDS[(number + index * 7) % WORDS.length];
+            document.add(new SortedSetDocValuesField("d_set", new BytesRef(word)));
             document.add(new SortedNumericDocValuesField("e_numbers", number * 31L + index));
         }
         document.add(new SortedSetDocValuesField("d_single", new BytesRef("one" + number % 50)));

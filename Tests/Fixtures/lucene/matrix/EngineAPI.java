@@ -141,8 +141,9 @@ final class EngineAPI {
     static IndexableField skipping(String type, String name, Object value) throws Exception {
         Class<?> owner = Class.forName("org.apache.lucene.document." + type);
         Class<?> valueType = value instanceof Long ? long.class : BytesRef.class;
-        if (!hasMethod(owner, "indexedField", String.class, valueType)) return null;
-        return (IndexableField) call(null, owner, "indexedField", new Class<?>[] {String.class, valueType}, name, value);
+        Class<?>[] parameters = {String.class, valueType};
+        if (!hasMethod(owner, "indexedField", parameters)) return null;
+        return (IndexableField) call(null, owner, "indexedField", parameters, name, value);
     }
 
     static void setCompoundRatio(MergePolicy policy, double ratio) throws Exception {

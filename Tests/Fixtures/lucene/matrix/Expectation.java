@@ -26,7 +26,8 @@ final class Expectation {
 
     static void write(Path index, Path list) throws Exception {
         List<String> lines = new ArrayList<>();
-        try (Directory directory = new NIOFSDirectory(index); DirectoryReader reader = DirectoryReader.open(directory)) {
+        try (Directory directory = new NIOFSDirectory(index);
+                DirectoryReader reader = DirectoryReader.open(directory)) {
             for (LeafReaderContext context : reader.leaves()) describe(lines, index, (SegmentReader) context.reader());
         }
         Files.write(list, lines);

@@ -22,8 +22,8 @@ import org.apache.lucene.store.NIOFSDirectory;
 import org.apache.lucene.util.Version;
 
 /**
- * Writes one index for each variant and mode with the Lucene on the class path, and beside it a list of what that Lucene
- * reads back.
+ * Writes one index for each variant and mode with the Lucene on the class path, and beside it a list of what that
+ * Lucene reads back.
  *
  * Usage: java LuceneMatrix OUTPUT [VARIANT,VARIANT… | all [FOLDER OF AN OLDER VERSION'S OUTPUT OLDER VERSION]]
  */
@@ -373,14 +373,14 @@ final class LuceneMatrix {
         Path other = Files.createTempDirectory("taken");
         try (Directory directory = new NIOFSDirectory(other)) {
             try (IndexWriter writer = new IndexWriter(directory, config())) {
-                churn(writer, 70, true);
+                churn(writer, 22, true);
             }
             write(config(), writer -> {
                 add(writer, 5, false);
                 writer.commit();
                 writer.addIndexes(directory);
-                for (int number = 0; number < 100; number += 9) replace(writer, number, false);
-                for (int number = 2; number < 100; number += 14) writer.deleteDocuments(Documents.term(number));
+                for (int number = 0; number < 60; number += 9) replace(writer, number, false);
+                for (int number = 2; number < 60; number += 14) writer.deleteDocuments(Documents.term(number));
             });
             for (String file : directory.listAll()) directory.deleteFile(file);
         }
@@ -390,9 +390,9 @@ final class LuceneMatrix {
     /** Segments without a live document that are kept for their history, beside one with. */
     private void tombstones() throws Exception {
         write(retainingConfig(NoMergePolicy.INSTANCE, 0, 1), writer -> {
-            add(writer, 120, false);
+            add(writer, 40, false);
             writer.commit();
-            for (int number = 0; number < 120; number++) delete(writer, number);
+            for (int number = 0; number < 40; number++) delete(writer, number);
             writer.commit();
             add(writer, 3, false);
         });
