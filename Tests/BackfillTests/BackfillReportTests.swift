@@ -23,6 +23,11 @@ import Testing
         return report
     }
 
+    /// The words, however they are wrapped and aligned.
+    private func flat(_ text: String) -> String {
+        text.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
+    }
+
     @Test func exitCodesSayHowItEnded() {
         #expect(report().exitCode == 0)
         #expect(leftOut().exitCode == 3)
@@ -43,8 +48,8 @@ import Testing
     @Test func aWholeMigrationNeedsNoNextStep() {
         let text = report().text
         #expect(text.hasPrefix("backfill complete: snapshot nightly is in http://target:9200\n"))
-        #expect(text.contains("  1 234 567 documents of 1 index, 2.5 GB of _source; 0 deleted and 0 nested"))
-        #expect(!text.contains("next:"))
+        #expect(flat(text).contains("migrated 1 234 567 documents of 1 index, 2.5 GB of _source"))
+        #expect(!text.contains("next"))
     }
 
     @Test func readingIntoNothingIsNotCalledAMigration() {
@@ -54,15 +59,13 @@ import Testing
     }
 
     @Test func everyOtherEndSaysWhatToDoNext() {
-        #expect(leftOut().text.contains("next: bring what is left out above over in another way"))
+        #expect(flat(leftOut().text).contains("next bring what is left out above over in another way"))
         var rejected = report()
         rejected.indices[0].tally.rejected = 2
         rejected.deadLetters = "/state/dead-letters.jsonl"
-        #expect(
-            rejected.text.contains(
-                "LEFT OUT: 2 documents that the target rejected, 0 that cannot be sent as JSON; "
-                    + "each with its reason in /state/dead-letters.jsonl"))
-        #expect(rejected.text.contains("next: look at the dead-letter file"))
+        #expect(flat(rejected.text).contains("LEFT OUT 2 documents that the target rejected"))
+        #expect(flat(rejected.text).contains("reasons one by one in /state/dead-letters.jsonl"))
+        #expect(flat(rejected.text).contains("next look at the dead-letter file"))
         let words: [(RunStop.Code, String)] = [
             (.unreadable, "give a repository in which the snapshot is whole"), (.unavailable, "same command again"),
             (.ourFault, "defect of ours"), (.signal(2), "start the same command again"),
@@ -70,19 +73,19 @@ import Testing
         for (code, advice) in words {
             var stopped = report()
             stopped.stop = RunStop(code: code, message: "why")
-            #expect(stopped.text.contains(advice), "\(stopped.text)")
+            #expect(flat(stopped.text).contains(advice), "\(stopped.text)")
         }
     }
 
     @Test func aForeignMessageCannotDriveTheTerminal() {
         #expect(!leftOut().text.contains("\u{1B}"))
-        #expect(leftOut().text.contains("LEFT OUT: index old, shard 3: the snapshot lacks it [2J"))
+        #expect(flat(leftOut().text).contains("LEFT OUT index old, shard 3: the snapshot lacks it [2J"))
     }
 
     @Test func longListsAreCounted() {
         var report = report()
         report.leftOut = (0..<25).map { .init(index: "i\($0)", shard: nil, reason: "r", detail: "d") }
-        #expect(report.text.contains("    and 5 more"))
+        #expect(flat(report.text).contains("and 5 more"))
     }
 
     @Test func theJSONHoldsEveryFigure() throws {

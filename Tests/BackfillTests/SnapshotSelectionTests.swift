@@ -89,7 +89,7 @@ import Testing
         #expect(report.exitCode == 65)
         #expect(
             report.stop?.message
-                == "snapshot snapshot-1: --index logs-synthetik selects no index; it holds logs-synthetic")
+                == "snapshot snapshot-1: --index logs-synthetik selects nothing; it holds logs-synthetic")
     }
 
     @Test func aSignalBeforeTheRunHasBegunIsTheReasonOfItsEnd() throws {
