@@ -14,12 +14,14 @@ let package = Package(
         // Programs
         .executableTarget(
             name: "millraced",
-            dependencies: ["Backfill", "ClusterClient", "Settings", "Telemetry", "EventIO", "CSystem"]),
+            dependencies: [
+                "Backfill", "Capture", "TrafficLog", "ClusterClient", "Settings", "Telemetry", "EventIO", "CSystem",
+            ]),
         .executableTarget(
             name: "millrace",
             dependencies: [
                 "Settings", "SnapshotRepository", "SnapshotFormat", "LuceneFormat", "BlobStore", "JSONBytes",
-                "Telemetry",
+                "Telemetry", "TrafficLog", "CapturedTraffic", "HTTPMessage", "CISAL", "CSystem",
             ]),
 
         // Flows
@@ -30,7 +32,16 @@ let package = Package(
                 "JSONBytes", "EventIO", "Telemetry", "Settings", "CSQLite", "CSystem",
             ]),
 
+        .target(
+            name: "Capture",
+            dependencies: [
+                "CapturedTraffic", "TrafficLog", "HTTPMessage", "JSONBytes", "EventIO", "Telemetry", "Settings", "CSystem",
+            ]),
+
         // Edges
+        .target(
+            name: "TrafficLog",
+            dependencies: ["CapturedTraffic", "CRdKafka", "CLZ4", "CISAL", "CSystem", "Telemetry"]),
         .target(
             name: "ClusterClient",
             dependencies: [
@@ -42,6 +53,7 @@ let package = Package(
             dependencies: ["BlobStore", "SnapshotFormat", "LuceneFormat", "JSONBytes", "CISAL", "CSystem"]),
 
         // Formats
+        .target(name: "CapturedTraffic", dependencies: ["HTTPMessage", "JSONBytes", "CSystem"]),
         .target(name: "HTTPMessage", dependencies: ["CSystem"]),
         .target(name: "SnapshotFormat", dependencies: ["JSONBytes", "CISAL", "CZstd", "CSystem"]),
         .target(name: "LuceneFormat", dependencies: ["CLZ4", "CISAL", "CZstd", "CSystem"]),
@@ -57,6 +69,7 @@ let package = Package(
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(name: "CRdKafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
         // Tests. TestSupport holds what several test modules and the benchmarks share.
@@ -69,7 +82,8 @@ let package = Package(
         .executableTarget(
             name: "millrace-fuzz",
             dependencies: [
-                "HTTPMessage", "JSONBytes", "SnapshotFormat", "LuceneFormat", "BulkFormat", "TestSupport", "CSystem",
+                "HTTPMessage", "JSONBytes", "SnapshotFormat", "LuceneFormat", "BulkFormat", "CapturedTraffic", "TestSupport",
+                "CSystem",
             ],
             path: "Tests/Fuzz"),
         .executableTarget(
@@ -114,6 +128,15 @@ let package = Package(
                 "TestSupport", "COpenSSL",
             ]),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "JSONBytes", "CSystem", "COpenSSL"]),
+        .testTarget(
+            name: "CapturedTrafficTests",
+            dependencies: ["CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace", "millrace-fuzz"]),
+        .testTarget(name: "TrafficLogTests", dependencies: ["TrafficLog", "CapturedTraffic", "TestSupport", "CSystem"]),
+        .testTarget(
+            name: "CaptureTests",
+            dependencies: [
+                "Capture", "CapturedTraffic", "TrafficLog", "HTTPMessage", "EventIO", "Settings", "TestSupport", "CSystem",
+            ]),
         .testTarget(name: "LayoutTests", dependencies: ["TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
