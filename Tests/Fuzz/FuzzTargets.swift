@@ -12,6 +12,7 @@ enum FuzzTargets {
         "smile": fuzzSmile,
         "repository-blob": fuzzRepositoryBlob,
         "json": fuzzJSON,
+        "traffic-stream": fuzzTrafficStream,
     ]
 
     static func named(_ name: String) -> (@Sendable (UnsafeRawBufferPointer) -> Void)? {

@@ -30,6 +30,8 @@ import Testing
         "SnapshotRepository": ["BlobStore"],
         // JSON is what these formats are written in.
         "SnapshotFormat": ["JSONBytes"], "BulkFormat": ["JSONBytes"],
+        // Responses end by their own framing, and exchanges are printed as JSON.
+        "CapturedTraffic": ["HTTPMessage", "JSONBytes"],
     ]
 
     static func imports(_ file: SourceFile) -> [(line: Int, module: String)] {
