@@ -12,7 +12,7 @@ package enum BackfillUsage {
             first. Running the same command again resumes.
 
             """
-        for (group, flags) in groups {
+        for (group, flags) in groups(of: BackfillFlags.all) {
             text += "\n\(group)\n"
             for flag in flags { text += entry(flag) }
         }
@@ -35,7 +35,16 @@ package enum BackfillUsage {
             Times: `250ms`, `30s`, `5m`, `2h`.
 
             """
-        for (group, flags) in groups {
+        text += tables(of: BackfillFlags.all)
+        text += "\n## Exit status\n\n| status | meaning |\n|---|---|\n"
+        for status in ExitStatus.allCases { text += "| \(status.rawValue) | \(status.meaning) |\n" }
+        return text
+    }
+
+    /// The tables of a reference page, one a group of flags.
+    static func tables(of declared: [FlagDeclaration]) -> String {
+        var text = ""
+        for (group, flags) in groups(of: declared) {
             text += "\n## \(group)\n\n| flag | environment | default | meaning |\n|---|---|---|---|\n"
             for flag in flags {
                 let value = flag.valueName.map { " \($0)" } ?? ""
@@ -44,15 +53,13 @@ package enum BackfillUsage {
                 text += "| \(shown) | `\(flag.environmentName)` | \(preset) | \(flag.help.replacingBars) |\n"
             }
         }
-        text += "\n## Exit status\n\n| status | meaning |\n|---|---|\n"
-        for status in ExitStatus.allCases { text += "| \(status.rawValue) | \(status.meaning) |\n" }
         return text
     }
 
-    /// In the order of the table.
-    private static var groups: [(name: String, flags: [FlagDeclaration])] {
+    /// In the order of declaration.
+    static func groups(of declared: [FlagDeclaration]) -> [(name: String, flags: [FlagDeclaration])] {
         var groups: [(name: String, flags: [FlagDeclaration])] = []
-        for flag in BackfillFlags.all {
+        for flag in declared {
             if groups.last?.name == flag.group {
                 groups[groups.count - 1].flags.append(flag)
             } else {
@@ -62,14 +69,14 @@ package enum BackfillUsage {
         return groups
     }
 
-    private static func entry(_ flag: FlagDeclaration) -> String {
+    static func entry(_ flag: FlagDeclaration) -> String {
         let name = flag.isSecret ? flag.environmentName : flag.name + (flag.valueName.map { " \($0)" } ?? "")
         let preset = flag.form == .switchedOn ? "" : flag.defaultText.map { " Default \($0)." } ?? ""
         return wrapped(flag.help + preset, label: "  \(name)", indentation: 30)
     }
 
     /// `label`, then the text in lines that begin at `indentation`, up to column 100.
-    private static func wrapped(_ text: String, label: String, indentation: Int) -> String {
+    static func wrapped(_ text: String, label: String, indentation: Int) -> String {
         var result = label
         var column = label.count
         if column >= indentation {

@@ -9,6 +9,7 @@ enum Daemon {
         usage: millraced ROLE [FLAGS]
 
         roles:
+          capture    pass a cluster's traffic on and record it, writing requests before they are executed
           backfill   read a snapshot's documents straight from its Lucene files and send them to the target
 
         millraced ROLE --help lists the role's flags and exit codes.
@@ -23,6 +24,7 @@ enum Daemon {
         let rest = Array(arguments.dropFirst())
         switch role {
         case "backfill": return BackfillCommand.run(arguments: rest)
+        case "capture": return CaptureCommand.run(arguments: rest)
         case "--help", "-h", "help":
             Console.output(usage)
             return 0
@@ -30,7 +32,7 @@ enum Daemon {
             Console.output("millraced \(ProgramVersion.text)\n")
             return 0
         default:
-            Console.error("millraced: there is no role \"\(role)\"; the roles are: backfill\n")
+            Console.error("millraced: there is no role \"\(role)\"; the roles are: capture, backfill\n")
             return ExitStatus.usage.rawValue
         }
     }

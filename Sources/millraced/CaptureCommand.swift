@@ -1,0 +1,106 @@
+import Capture
+import Dispatch
+import EventIO
+import Glibc
+import Settings
+import Telemetry
+import TrafficLog
+
+/// `millraced capture`: settings, signals, admin server and the log around the flow.
+enum CaptureCommand {
+    static func run(arguments: [String]) -> Int32 {
+        let settings: CaptureSettings
+        do throws(SettingsError) {
+            switch try CaptureSettings.load(arguments: arguments) {
+            case .help(let text):
+                Console.output(text)
+                return 0
+            case .run(let loaded): settings = loaded
+            }
+        } catch {
+            let problems = error.problems.map { "  \($0.description)\n" }.joined()
+            Console.error("millraced capture: the settings do not do:\n\(problems)")
+            Console.error("millraced capture --help lists the flags.\n")
+            return ExitStatus.usage.rawValue
+        }
+        let log = Log.shared
+        log.output.level = LogLevel(name: settings.logLevel.rawValue) ?? .info
+        switch settings.logFormat {
+        case .auto: log.output.setFormat(nil)
+        case .json: log.output.setFormat(.json)
+        case .text: log.output.setFormat(.text)
+        }
+        for warning in settings.warnings { log.warning("settings", [.warning: .text(warning)]) }
+        return run(settings, log: log)
+    }
+
+    private static func run(_ settings: CaptureSettings, log: Log) -> Int32 {
+        let stopAsked = DispatchSemaphore(value: 0)
+        let signals = SignalWatch { number, count in
+            // The first asks to end in order; whoever insists is obeyed. Nothing acknowledged is lost either way.
+            if count > 1 { _exit(128 + number) }
+            log.info("stopping", [.signal: .integer(Int64(number))])
+            stopAsked.signal()
+        }
+        defer { signals.cancel() }
+        let trafficLog: (any TrafficLogWriter)?
+        do throws(TrafficLogError) {
+            trafficLog = try open(settings)
+        } catch {
+            Console.error("millraced capture: --log: \(error.message)\n")
+            let isWrongUsage = error.code == .invalidSetting
+            return (isWrongUsage ? ExitStatus.usage : ExitStatus.unavailable).rawValue
+        }
+        defer { trafficLog?.close() }
+        let metrics = MetricsRegistry()
+        let proxy: CaptureProxy
+        do throws(IOError) {
+            proxy = try CaptureProxy(settings, trafficLog: trafficLog, metrics: metrics, log: log) {
+                var time = timespec()
+                clock_gettime(CLOCK_REALTIME, &time)
+                return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+            }
+        } catch {
+            Console.error("millraced capture: \(error.message)\n")
+            return ExitStatus.unavailable.rawValue
+        }
+        var admin: AdminServer?
+        if let address = settings.adminAddress {
+            do {
+                let server = try AdminServer(
+                    host: address.host, port: address.port, metrics: metrics, readiness: { proxy.readiness })
+                log.info("admin server", [.address: .text(server.boundAddress)])
+                admin = server
+            } catch {
+                _ = proxy.stop(within: .zero)
+                Console.error("millraced capture: --admin: \(error.message)\n")
+                return ExitStatus.unavailable.rawValue
+            }
+        }
+        defer { admin?.stop() }
+        log.info(
+            "capture starts",
+            [
+                .address: .text(proxy.localAddress.description),
+                .setting: .text(settings.describe().map { "\($0.name) \($0.value)" }.joined(separator: " ")),
+            ])
+        stopAsked.wait()
+        let report = proxy.stop(within: settings.deadlines.drain)
+        log.info(
+            "capture ends",
+            [
+                .connectionCount: .integer(Int64(report.abandonedConnectionCount)),
+                .status: .text(report.isComplete ? "complete" : "incomplete"),
+            ])
+        return (report.isComplete ? ExitStatus.complete : ExitStatus.incomplete).rawValue
+    }
+
+    private static func open(_ settings: CaptureSettings) throws(TrafficLogError) -> (any TrafficLogWriter)? {
+        guard settings.log != "none" else { return nil }
+        var options = TrafficLogAddress.Options()
+        options.spoolPath = settings.spoolFolder
+        options.properties = settings.kafkaProperties.map { .init(name: $0.name, value: $0.value.revealed) }
+        options.queueLimitBytes = max(options.queueLimitBytes, settings.limits.inFlightBytes)
+        return try TrafficLogAddress.parse(settings.log).openWriter(options)
+    }
+}

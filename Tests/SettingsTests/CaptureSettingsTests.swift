@@ -1,0 +1,78 @@
+import Glibc
+import Testing
+
+@testable import Settings
+
+@Suite struct CaptureSettingsTests {
+    private func load(_ arguments: String, files: [String: String] = [:]) throws -> CaptureSettings {
+        let request = try CaptureSettings.load(
+            arguments: arguments.split(separator: " ").map(String.init), environment: { _ in nil }, processorCount: 3,
+            readFile: { path in
+                files[path].map { .success(Array($0.utf8)) } ?? .failure(ValueProblem("no file \(path)"))
+            })
+        guard case .run(let settings) = request else { throw ValueProblem("no run") }
+        return settings
+    }
+
+    private let least = "--listen :9201 --source http://es:9200 --log none"
+
+    @Test func theLeastThatIsNeeded() throws {
+        let settings = try load(least)
+        #expect(settings.listenAddress == HostAndPort(host: "", port: 9201))
+        #expect(settings.source.port == 9200)
+        #expect(settings.limits.workerCount == 3)
+        #expect(settings.outagePolicy == .refuse)
+        #expect(settings.warnings.count == 1)
+    }
+
+    @Test func everyMistakeIsNamedAtOnce() throws {
+        let error = #expect(throws: SettingsError.self) {
+            try load(
+                "--source http://es:9200/path --log ftp://x --spool /s --tls-key k --client-certificates required "
+                    + "--set-header Content-Length=1 --suppress-path ( --in-flight-budget 1MiB --flush-after 1ms")
+        }
+        let settings = Set((error?.problems ?? []).compactMap(\.setting))
+        #expect(
+            settings.isSuperset(of: [
+                "--listen", "--source", "--log", "--client-certificates", "--set-header", "--suppress-path",
+                "--flush-after",
+            ]))
+        #expect((error?.problems ?? []).filter { $0.setting == nil }.count == 2)
+    }
+
+    @Test func secretsAreNotDescribed() throws {
+        let settings = try load(
+            "--listen :1 --source https://es --log kafka://k/t?sasl.password=geheim --kafka-property sasl.password=geheim "
+                + "--set-header Authorization=geheim --kafka-property-file f",
+            files: ["f": "# secrets\nsasl.username=u\nssl.key.password=a=b\n"])
+        #expect(settings.kafkaProperties.map(\.name) == ["sasl.username", "ssl.key.password", "sasl.password"])
+        #expect(settings.kafkaProperties[1].value.revealed == "a=b")
+        #expect(!settings.describe().contains { $0.value.contains("geheim") })
+        #expect(settings.setHeaders == [.init(name: "Authorization", value: "geheim")])
+    }
+
+    @Test func contradictionsAreRefused() throws {
+        for wrong in [
+            "--log-outage spool", "--spool /s", "--proxy-protocol --tls-certificate c --tls-key k",
+            "--source-certificate c", "--client-ca x", "--kafka-property a=b", "--redact-header a:b",
+        ] {
+            #expect(throws: SettingsError.self, "\(wrong)") { try load("\(least) \(wrong)") }
+        }
+    }
+}
+
+@Suite struct CaptureUsageTests {
+    /// `MILLRACE_RENEW_GOLDEN=1` writes the page anew.
+    @Test func theReferencePageIsCurrent() throws {
+        let path =
+            #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" }
+            + "/Sources/Capture/Capture.docc/Flags.md"
+        if getenv("MILLRACE_RENEW_GOLDEN") != nil {
+            let file = try #require(fopen(path, "w"))
+            fputs(CaptureUsage.markdown, file)
+            fclose(file)
+        }
+        let page = String(decoding: try SmallFile.read(path).get(), as: UTF8.self)
+        #expect(page == CaptureUsage.markdown)
+    }
+}
