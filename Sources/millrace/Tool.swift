@@ -4,10 +4,11 @@ import Telemetry
 /// Chooses the command by the first two arguments.
 enum Tool {
     static let usage = """
-        millrace \(ProgramVersion.text): looks into snapshot repositories of Elasticsearch and OpenSearch.
+        millrace \(ProgramVersion.text): looks into snapshot repositories and captured traffic.
 
         usage: millrace snapshot list --repository FOLDER [-o json]
                millrace snapshot show --repository FOLDER --snapshot NAME [-o json]
+               millrace traffic dump|export|import … (millrace traffic --help)
 
           list   the snapshots of a repository: state, engine, number of indices, when they were taken
           show   the indices of a snapshot: shards, documents, sizes, and whether millraced backfill reads them
@@ -39,9 +40,10 @@ enum Tool {
             Console.output("millrace \(ProgramVersion.text)\n")
             return 0
         case "snapshot": return runSnapshot(Array(arguments.dropFirst()))
+        case "traffic": return TrafficCommand.run(arguments: Array(arguments.dropFirst()))
         case let command?:
             return refuse(
-                "millrace: there is no command \"\(command)\"; the commands are: snapshot list, snapshot show")
+                "millrace: there is no command \"\(command)\"; the commands are: snapshot, traffic")
         }
     }
 
