@@ -41,7 +41,7 @@ let package = Package(
         // Edges
         .target(
             name: "TrafficLog",
-            dependencies: ["CapturedTraffic", "CRdKafka", "CLZ4", "CISAL", "CSystem", "Telemetry"]),
+            dependencies: ["CapturedTraffic", "EventIO", "CRdKafka", "CLZ4", "CISAL", "CSystem", "Telemetry"]),
         .target(
             name: "ClusterClient",
             dependencies: [
@@ -131,7 +131,9 @@ let package = Package(
         .testTarget(
             name: "CapturedTrafficTests",
             dependencies: ["CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace", "millrace-fuzz"]),
-        .testTarget(name: "TrafficLogTests", dependencies: ["TrafficLog", "CapturedTraffic", "TestSupport", "CSystem"]),
+        .testTarget(
+            name: "TrafficLogTests",
+            dependencies: ["TrafficLog", "CapturedTraffic", "EventIO", "TestSupport", "CSystem"]),
         .testTarget(
             name: "CaptureTests",
             dependencies: [

@@ -1,3 +1,5 @@
+import EventIO
+
 /// Bounds the memory of batches between decompression and acknowledgement. Workers wait when it is used up.
 // Sound: every field is used only while `monitor` is held.
 final class InFlightBudget: @unchecked Sendable {

@@ -1,3 +1,4 @@
+import EventIO
 import Glibc
 
 /// The embedded log: a folder of this machine (layout: `FileLogFormat`).
@@ -40,11 +41,11 @@ package final class FileTrafficLog: TrafficLogWriter, @unchecked Sendable {
     /// What opening the log cut off; nil when nothing was torn.
     package let recovery: FileLogRecovery?
     private let settings: FileLogSettings
-    private let monitor = LogMonitor()
+    private let monitor = Monitor()
     private var shared: Shared
     private let appender: FileLogAppender
     private let batch = FileLogBatch()
-    private var thread: LogThread?
+    private var thread: WorkerThread?
 
     /// Opens or makes the log in the folder `path`. Fails when another writer has it, when its newest segment is
     /// damaged
@@ -55,7 +56,7 @@ package final class FileTrafficLog: TrafficLogWriter, @unchecked Sendable {
         appender = try FileLogAppender(folder: path, settings: settings)
         recovery = appender.recovery
         shared = Shared(nextOffset: appender.nextOffset)
-        thread = LogThread(name: "file-log") { self.run() }
+        thread = WorkerThread(name: "file-log") { self.run() }
     }
 
     package func append(
@@ -127,7 +128,7 @@ package final class FileTrafficLog: TrafficLogWriter, @unchecked Sendable {
 
     /// Ends the thread after the write it is at. Must not be called from a sink.
     package func close() {
-        let thread = monitor.locked { () -> LogThread? in
+        let thread = monitor.locked { () -> WorkerThread? in
             shared.isClosing = true
             monitor.signalAll()
             defer { self.thread = nil }

@@ -1,5 +1,6 @@
 import CRdKafka
 import Dispatch
+import EventIO
 import Glibc
 
 /// A Kafka topic as the log: idempotent, acks=all, many records in flight, order kept for each key.
@@ -44,7 +45,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     package let partitionCount: Int?
     private let settings: KafkaLogSettings
     private let configuration: KafkaConfiguration
-    private let monitor = LogMonitor()
+    private let monitor = Monitor()
     private var shared = Shared()
     private let queue = DispatchQueue(label: "kafka-log")
     private var timer: (any DispatchSourceTimer)?

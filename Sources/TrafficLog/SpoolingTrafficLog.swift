@@ -1,3 +1,4 @@
+import EventIO
 import Glibc
 
 /// A log with a local disk behind it: while the log is out, records become durable in a file log and are sent on, in
@@ -70,10 +71,10 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
     private let spool: FileTrafficLog
     private let spoolPath: String
     private let checkpoint: SpoolCheckpoint
-    private let monitor = LogMonitor()
+    private let monitor = Monitor()
     private var primaryEar: Ear?
     private var spoolEar: Ear?
-    private var thread: LogThread?
+    private var thread: WorkerThread?
 
     private var isSpoolingNow: Bool
     private var isClosing = false
@@ -122,7 +123,7 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
             resolved: { [weak self] in self?.spoolResolved($0) }, room: { [weak self] in self?.roomAppeared() })
         primary.observeState { [weak self] state in self?.primaryChanged(state) }
         primaryChanged(primary.state)
-        thread = LogThread(name: "spool-drain") { self.drain() }
+        thread = WorkerThread(name: "spool-drain") { self.drain() }
     }
 
     /// Records go to the spool at the moment.
@@ -440,7 +441,7 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
     }
 
     package func close() {
-        let thread = monitor.locked { () -> LogThread? in
+        let thread = monitor.locked { () -> WorkerThread? in
             isClosing = true
             monitor.signalAll()
             defer { self.thread = nil }

@@ -1,3 +1,4 @@
+import EventIO
 import Foundation
 import Synchronization
 import TestSupport

@@ -1,3 +1,4 @@
+import EventIO
 import Glibc
 import Synchronization
 
@@ -19,7 +20,7 @@ final class CollectingSink: TrafficLogSink {
     }
 
     private let state = Mutex(State())
-    private let monitor = LogMonitor()
+    private let monitor = Monitor()
 
     func recordsResolved(_ deliveries: [LogDelivery]) {
         state.withLock { state in

@@ -1,3 +1,4 @@
+import EventIO
 import Glibc
 import Synchronization
 import TestSupport
@@ -44,7 +45,7 @@ import Testing
         let folder = try TemporaryFolder()
         var settings = FileLogSettings()
         let syncCount = Atomic<Int>(0)
-        let gate = LogMonitor()
+        let gate = Monitor()
         let isOpen = Atomic<Bool>(false)
         settings.fault = { operation in
             guard operation == .sync else { return 0 }
