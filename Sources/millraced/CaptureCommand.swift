@@ -18,19 +18,10 @@ enum CaptureCommand {
             case .run(let loaded): settings = loaded
             }
         } catch {
-            let problems = error.problems.map { "  \($0.description)\n" }.joined()
-            Console.error("millraced capture: the settings do not do:\n\(problems)")
-            Console.error("millraced capture --help lists the flags.\n")
-            return ExitStatus.usage.rawValue
+            return RoleStart.refuse(error, role: "capture")
         }
-        let log = Log.shared
-        log.output.level = LogLevel(name: settings.logLevel.rawValue) ?? .info
-        switch settings.logFormat {
-        case .auto: log.output.setFormat(nil)
-        case .json: log.output.setFormat(.json)
-        case .text: log.output.setFormat(.text)
-        }
-        for warning in settings.warnings { log.warning("settings", [.warning: .text(warning)]) }
+        let log = RoleStart.log(
+            level: settings.logLevel.rawValue, format: settings.logFormat.rawValue, warnings: settings.warnings)
         return run(settings, log: log)
     }
 
