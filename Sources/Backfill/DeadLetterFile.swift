@@ -132,33 +132,47 @@ final class DeadLetterFile: Sendable {
 
 /// Writes a dead letter as one line of JSON.
 enum DeadLetterLine {
-    static func encode(_ letter: DeadLetter) -> [UInt8] {
-        var line = JSONLine()
-        line.member("index", text: letter.index)
-        if let shard = letter.shard { line.member("shard", number: shard) }
-        if let segment = letter.segment { line.member("segment", text: segment) }
-        if let docID = letter.docID { line.member("doc", number: docID) }
-        if let action = letter.action { line.member("request", "requestBase64", action) }
-        line.member("reason", text: letter.reason.rawValue)
-        line.member("detail", text: letter.detail)
-        if let status = letter.status { line.member("status", number: status) }
-        if let source = letter.source { line.member("source", "sourceBase64", source) }
-        if let answer = letter.answer { line.member("answer", "answerBase64", answer) }
-        return line.finished()
-    }
-}
-
-extension JSONLine {
     /// Longer values are not parsed: a tree of their values would need many times their memory.
     private static let parsedBytesLimit = 4 << 20
 
+    static func encode(_ letter: DeadLetter) -> [UInt8] {
+        var line = JSONWriter()
+        line.beginObject()
+        add("index", letter.index, to: &line)
+        add("shard", letter.shard, to: &line)
+        if let segment = letter.segment { add("segment", segment, to: &line) }
+        add("doc", letter.docID, to: &line)
+        add("request", "requestBase64", letter.action, to: &line)
+        add("reason", letter.reason.rawValue, to: &line)
+        add("detail", letter.detail, to: &line)
+        add("status", letter.status, to: &line)
+        add("source", "sourceBase64", letter.source, to: &line)
+        add("answer", "answerBase64", letter.answer, to: &line)
+        line.endObject()
+        return line.bytes + [0x0A]
+    }
+
+    private static func add(_ name: String, _ text: String, to line: inout JSONWriter) {
+        line.key(name)
+        line.string(text)
+    }
+
+    private static func add(_ name: String, _ number: Int?, to line: inout JSONWriter) {
+        guard let number else { return }
+        line.key(name)
+        line.int(number)
+    }
+
     /// The value as it is when it is JSON, else in base64 under another name: engines store sources that are not quite
     /// JSON, and a target's answer may be a proxy's. A line is valid JSON whatever it holds.
-    fileprivate mutating func member(_ name: StaticString, _ base64Name: StaticString, _ value: [UInt8]) {
-        if value.count <= Self.parsedBytesLimit, (try? JSONValue.parse(value)) != nil {
-            member(name, rawJSON: value.withUnsafeBytes { Self.oneLine($0) })
+    private static func add(_ name: String, _ base64Name: String, _ value: [UInt8]?, to line: inout JSONWriter) {
+        guard let value else { return }
+        if value.count <= parsedBytesLimit, (try? JSONValue.parse(value)) != nil {
+            line.key(name)
+            line.raw(value.withUnsafeBytes { oneLine($0) })
         } else {
-            member(base64Name, text: Base64.encode(value))
+            line.key(base64Name)
+            line.value(.binary(value))
         }
     }
 

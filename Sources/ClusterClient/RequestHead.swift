@@ -1,3 +1,5 @@
+import JSONBytes
+
 /// Memory for request heads: one a connection, used again for each request once the last one is written.
 // Sound: confined to its connection's loop; the connection reads it while it writes.
 final class RequestHead: @unchecked Sendable {
@@ -68,7 +70,7 @@ struct RequestHeadWriter: Sendable {
         case .none: signer = nil
         case .basic(let user, let password):
             signer = nil
-            fields += "Authorization: Basic \(Base64Text.encode(Array("\(user):\(password)".utf8)))\r\n"
+            fields += "Authorization: Basic \(Base64.encode(Array("\(user):\(password)".utf8)))\r\n"
         case .apiKey(let key):
             signer = nil
             fields += "Authorization: ApiKey \(key)\r\n"

@@ -72,7 +72,7 @@ enum StatusPolicy {
         switch settings.authentication {
         case .none: return []
         case .basic(let user, let password):
-            return [password, Base64Text.encode(Array("\(user):\(password)".utf8))].filter { $0.utf8.count >= 4 }
+            return [password, Base64.encode(Array("\(user):\(password)".utf8))].filter { $0.utf8.count >= 4 }
         case .apiKey(let key): return [key].filter { !$0.isEmpty }
         case .sigV4(_, _, let provider):
             guard let credentials = try? provider.credentials() else { return [] }

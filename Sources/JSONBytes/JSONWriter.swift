@@ -133,22 +133,10 @@ package struct JSONWriter: Sendable {
         value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
     }
 
-    /// RFC 4648 section 4, with padding.
     private mutating func base64(_ data: [UInt8]) {
-        let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
         separate()
         bytes.append(UInt8(ascii: "\""))
-        var index = 0
-        while index < data.count {
-            let count = min(3, data.count - index)
-            var group: UInt32 = 0
-            for place in 0..<3 { group = group << 8 | (place < count ? UInt32(data[index + place]) : 0) }
-            for place in 0..<4 {
-                let digit = Int(group >> UInt32(18 - 6 * place) & 0x3F)
-                bytes.append(place <= count ? alphabet.utf8Start[digit] : UInt8(ascii: "="))
-            }
-            index += count
-        }
+        data.withUnsafeBytes { Base64.append($0, to: &bytes) }
         bytes.append(UInt8(ascii: "\""))
     }
 }

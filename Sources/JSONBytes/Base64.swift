@@ -8,6 +8,14 @@ package enum Base64 {
         return digits
     }()
 
+    /// `bytes` as text.
+    package static func encode(_ bytes: [UInt8]) -> String {
+        var text: [UInt8] = []
+        bytes.withUnsafeBytes { append($0, to: &text) }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Adds `data` as text: four characters for every three bytes begun.
     package static func append(_ data: UnsafeRawBufferPointer, to text: inout [UInt8]) {
         let count = (data.count + 2) / 3 * 4
         text.reserveCapacity(text.count + count)
