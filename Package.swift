@@ -35,7 +35,8 @@ let package = Package(
         .target(
             name: "Capture",
             dependencies: [
-                "CapturedTraffic", "TrafficLog", "HTTPMessage", "JSONBytes", "EventIO", "Telemetry", "Settings", "CSystem",
+                "CapturedTraffic", "TrafficLog", "HTTPMessage", "JSONBytes", "EventIO", "Telemetry", "Settings",
+                "CSystem",
             ]),
 
         // Edges
@@ -82,7 +83,8 @@ let package = Package(
         .executableTarget(
             name: "millrace-fuzz",
             dependencies: [
-                "HTTPMessage", "JSONBytes", "SnapshotFormat", "LuceneFormat", "BulkFormat", "CapturedTraffic", "TestSupport",
+                "HTTPMessage", "JSONBytes", "SnapshotFormat", "LuceneFormat", "BulkFormat", "CapturedTraffic",
+                "TestSupport",
                 "CSystem",
             ],
             path: "Tests/Fuzz"),
@@ -130,14 +132,17 @@ let package = Package(
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "JSONBytes", "CSystem", "COpenSSL"]),
         .testTarget(
             name: "CapturedTrafficTests",
-            dependencies: ["CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace", "millrace-fuzz"]),
+            dependencies: [
+                "CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace", "millrace-fuzz",
+            ]),
         .testTarget(
             name: "TrafficLogTests",
             dependencies: ["TrafficLog", "CapturedTraffic", "EventIO", "TestSupport", "CSystem"]),
         .testTarget(
             name: "CaptureTests",
             dependencies: [
-                "Capture", "CapturedTraffic", "TrafficLog", "HTTPMessage", "EventIO", "Settings", "TestSupport", "CSystem",
+                "Capture", "CapturedTraffic", "TrafficLog", "HTTPMessage", "EventIO", "Settings", "TestSupport",
+                "CSystem",
             ]),
         .testTarget(name: "LayoutTests", dependencies: ["TestSupport"]),
     ],

@@ -52,7 +52,9 @@ import TrafficLog
 
     private let put = "PUT /i/_doc/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
 
-    private func copy(_ from: TestCertificates.Identity, to folder: String) throws -> (certificateFile: String, keyFile: String) {
+    private func copy(
+        _ from: TestCertificates.Identity, to folder: String
+    ) throws -> (certificateFile: String, keyFile: String) {
         let copied = (certificateFile: "\(folder)/live.pem", keyFile: "\(folder)/live.key")
         for (source, target) in [
             (from.keyFile, copied.keyFile), (from.certificateFile, copied.certificateFile),
