@@ -129,7 +129,8 @@ let package = Package(
                 "SnapshotRepository", "BlobStore", "SnapshotFormat", "LuceneFormat", "BulkFormat", "JSONBytes",
                 "TestSupport", "COpenSSL",
             ]),
-        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", "JSONBytes", "CSystem", "COpenSSL"]),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["TestSupport", "JSONBytes", "TrafficLog", "CSystem", "COpenSSL"]),
         .testTarget(
             name: "CapturedTrafficTests",
             dependencies: [

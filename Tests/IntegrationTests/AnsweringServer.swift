@@ -25,20 +25,7 @@ final class AnsweringServer: Sendable {
     init(_ behaviour: Behaviour, certificate: Certificate? = nil) throws {
         self.behaviour = behaviour
         self.certificate = certificate
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let descriptor = listener
-        let isListening = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { erased in
-                bind(descriptor, erased, size) == 0 && listen(descriptor, 64) == 0
-                    && getsockname(descriptor, erased, &size) == 0
-            }
-        }
-        guard isListening else { throw FileFailure("listen on 127.0.0.1", errno) }
-        port = Int(UInt16(bigEndian: address.sin_port))
+        (listener, port) = try LoopbackSocket.listen()
         Thread.detachNewThread { [self] in acceptAll() }
     }
 

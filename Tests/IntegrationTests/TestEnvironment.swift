@@ -6,6 +6,9 @@ import TestSupport
 /// - MILLRACE_MILLRACED: the built program
 /// - MILLRACE_BENCH: the built benchmarks, default `millrace-bench` beside it
 /// - MILLRACE_OPENSEARCH_URL: an OpenSearch on this machine **whose indices may be deleted**
+/// - MILLRACE_KAFKA, MILLRACE_KAFKA_DIR: bootstrap address of one broker on this machine **that may be halted and whose
+///   topics may be made and filled**, and the folder of its state, with its process id in `broker-1/pid`
+/// - MILLRACE_KILL_ROUNDS: how often capture is killed for each log, default 6
 /// - MILLRACE_FIXTURES: folder of unpacked fixtures, default `${XDG_CACHE_HOME:-~/.cache}/millrace-fixtures`, else the
 ///   archives under `Tests/Fixtures/repositories`
 enum TestEnvironment {
@@ -26,6 +29,12 @@ enum TestEnvironment {
         return access(path, X_OK) == 0 ? path : nil
     }()
 
+    static let kafka = variable("MILLRACE_KAFKA")
+    static let kafkaFolder = variable("MILLRACE_KAFKA_DIR")
+    static let killRoundCount = variable("MILLRACE_KILL_ROUNDS").flatMap { Int($0) } ?? 6
+
+    static var hasCapture: Bool { millraced != nil && millrace != nil }
+    static var hasCaptureAndKafka: Bool { hasCapture && kafka != nil && kafkaFolder != nil }
     static var hasProgram: Bool { millraced != nil && bench != nil }
     static var hasTarget: Bool { millraced != nil && openSearch != nil }
     static var hasProgramAndTarget: Bool { hasProgram && hasTarget }
