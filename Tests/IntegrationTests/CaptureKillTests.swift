@@ -8,13 +8,15 @@ struct CaptureKillTests {
     @Test("every write that the source executed is in the file log, which opens again by itself")
     func fileLog() throws {
         let scratch = try TemporaryFolder("capture-kill")
-        try CaptureKillRounds.run(log: "file://" + scratch.path("log"), scratch: scratch, seed: 1)
+        try CaptureKillRounds.run(
+            log: "file://" + scratch.path("log"), scratch: scratch, seed: 1, checksEachRound: true)
     }
 }
 
-/// Rounds of load and kill with one log.
+/// Rounds of load and kill with one log, which is compared with what the source executed after each round or, where
+/// reading it takes its time, after the last one.
 enum CaptureKillRounds {
-    static func run(log: String, scratch: TemporaryFolder, seed: UInt64) throws {
+    static func run(log: String, scratch: TemporaryFolder, seed: UInt64, checksEachRound: Bool) throws {
         let source = try CaptureSource()
         defer { source.stop() }
         var random = SeededGenerator(seed: seed)
@@ -30,6 +32,7 @@ enum CaptureKillRounds {
             // What lay in the sockets at the kill is executed too.
             #expect(source.waitForIdle())
             total = source.writes.count
+            guard checksEachRound else { continue }
             let prefix = "r\(round)-"
             let dump = try CaptureDump(log, scratch: scratch)
             #expect(dump.ending == .exited(0), "seed \(seed), round \(round): \(dump.remarks)")
@@ -37,7 +40,9 @@ enum CaptureKillRounds {
             #expect(missing.isEmpty, "seed \(seed), round \(round): \(missing) \(dump.remarks)")
         }
         let dump = try CaptureDump(log, scratch: scratch)
-        #expect(dump.missing(source.writes).isEmpty, "a later round has not taken anything away")
+        #expect(dump.ending == .exited(0), "seed \(seed): \(dump.remarks)")
+        let missing = dump.missing(source.writes)
+        #expect(missing.isEmpty, "seed \(seed), after the last round: \(missing)")
         #expect(Set(source.writes.map(\.id)).count == source.writes.count, "nothing is executed twice")
     }
 }

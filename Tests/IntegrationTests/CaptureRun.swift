@@ -95,8 +95,8 @@ struct CaptureRecords {
         var read: [UInt8] = []
         var numbers: [Int64] = []
         var hasGapMark = false
-        /// Says that something is missing: in words, or by the numbers of its records.
-        var isMarked: Bool { hasGapMark || numbers != Array(0..<Int64(numbers.count)) }
+        /// Says that something is missing: in words, or by the numbers of its records, which begin at 1.
+        var isMarked: Bool { hasGapMark || numbers != Array(1..<Int64(numbers.count) + 1) }
     }
 
     private(set) var connections: [String: Connection] = [:]
