@@ -42,7 +42,7 @@ tsan: ## the tests with threads in them under the thread sanitizer
 verify: build ## the built program against every snapshot in ../shared/fixtures, when that folder is there
 	.ci/verify
 
-integration: build ## the built program against real services that are found (MILLRACE_OPENSEARCH_URL)
+integration: build ## the built program against real services that are found (MILLRACE_OPENSEARCH_URL, MILLRACE_KAFKA)
 	.ci/integration
 
 fuzz: ## every fuzz target for SECONDS seconds (default 60)
