@@ -232,6 +232,9 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
         for recorder in recorders { recorder.submitBacklog() }
     }
 
+    /// The log is out, and the policy is not to wait for it.
+    var isForwardingUnrecorded: Bool { isOutage && outagePolicy == .forward }
+
     /// The log's state changed.
     func logChanged(isOutage: Bool) {
         guard self.isOutage != isOutage else { return }

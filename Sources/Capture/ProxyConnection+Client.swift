@@ -75,10 +75,12 @@ extension ProxyConnection {
             }
         }
         if !isLanded, !recorder.hasRoom() {
-            guard isReading else {
+            guard isReading || loop.isForwardingUnrecorded else {
                 return park(ParkedStep(bytes: Array(bytes), startsRequest: startsRequest, isComplete: isComplete))
             }
-            // Reads do not wait: the rest of this exchange goes unrecorded.
+            // Reads do not wait, nor does anything in an outage that writes are forwarded in: the rest of this exchange
+            // goes unrecorded.
+            if !isReading { loop.metrics.unheldRequests.increment() }
             dropRecording()
             return sendUnrecorded(bytes, startsRequest: startsRequest)
         }

@@ -24,7 +24,7 @@ extension ProxyConnection {
     func settleHeld() {
         guard !pieces.isEmpty, let recorder else { return }
         if recorder.lastLost >= firstRecord, firstRecord > 0 { return logFailedHeldRequest() }
-        if loop.isOutage, loop.outagePolicy == .forward { return releaseUnrecorded() }
+        if loop.isForwardingUnrecorded { return releaseUnrecorded() }
         var released = 0
         while released < pieces.count, pieces[released].requiredRecord <= recorder.resolvedThrough {
             send(pieces[released])
