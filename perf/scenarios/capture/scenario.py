@@ -153,7 +153,13 @@ def main():
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--workers", type=int, default=1, help="loops, threads or processes of each proxy")
     parser.add_argument("--loads", default=",".join(LOADS))
-    parser.add_argument("--kafka", help="kafka://BROKER/TOPIC to record to as well")
+    parser.add_argument(
+        "--kafka", metavar="HOST:PORT",
+        help="a real broker to record to, in place of the mock, whose time would count as the proxy's")
+    parser.add_argument("--topic", default="millrace-perf", help="of --kafka; has to exist (default: %(default)s)")
+    parser.add_argument(
+        "--program", action="append", default=[], metavar="NAME=PATH",
+        help="another build of millraced to take turns with: adds NAME-none, NAME-file and so on to the targets")
     parser.add_argument("--targets", help="only these, separated by commas")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="millrace-perf-")
@@ -161,10 +167,15 @@ def main():
     program = os.environ["MILLRACED"]
     source_port = free_port()
     servers = [Server("source", nginx(folder, source_port), source_port)]
-    logs = {"none": "none", "file": f"file://{folder}/log", "mock": "mock:traffic"}
+    logs = {"none": "none", "file": f"file://{folder}/log"}
     if options.kafka:
-        logs["kafka"] = options.kafka
-    wanted = options.targets.split(",") if options.targets else ["haproxy", "nginx", *[f"capture-{log}" for log in logs]]
+        logs["kafka"] = f"kafka://{options.kafka}/{options.topic}"
+    else:
+        logs["mock"] = "mock:traffic"
+    programs = {"capture": program, **dict(pair.split("=", 1) for pair in options.program)}
+    wanted = options.targets.split(",") if options.targets else ["haproxy", "nginx"] + [
+        f"{name}-{log}" for name in programs for log in logs]
+    load_before = os.getloadavg()[0]
     rows = []
     try:
         targets = []
@@ -175,9 +186,11 @@ def main():
             elif name == "nginx":
                 command = nginx(folder, port, source_port, options.workers)
             else:
+                build, log = name.rsplit("-", 1)
+                address = logs[log] + (f"-{build}" if log == "file" else "")
                 command = [
-                    program, "capture", "--listen", f"127.0.0.1:{port}", "--source", f"http://127.0.0.1:{source_port}",
-                    "--log", logs[name.removeprefix("capture-")], "--workers", str(options.workers),
+                    programs[build], "capture", "--listen", f"127.0.0.1:{port}", "--source", f"http://127.0.0.1:{source_port}",
+                    "--log", address, "--workers", str(options.workers),
                     "--log-level", "warning"]
             targets.append(Server(name, command, port))
             servers.append(targets[-1])
@@ -207,6 +220,7 @@ def main():
                 f"{load:10} {target:14} {min(costs):14.1f} / {statistics.median(costs):9.1f} {ratio:>9} "
                 f"{best['p50']:>9} {best['p99']:>9} {max(row['rss_mb'] for row in mine):7.1f} "
                 f"{sum(row['failed'] for row in mine)}")
+    print(f"load average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after")
     results = os.path.join(options.top, "perf", "results")
     os.makedirs(results, exist_ok=True)
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
