@@ -27,6 +27,10 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     private struct Shared {
         var producer: KafkaProducer?
         var tracker = UnacknowledgedTracker()
+        /// Records that are numbered and not handed to librdkafka yet, in order. See `isGateClosed`.
+        var waiting: [RecordSegment] = []
+        /// Records of `waiting` that librdkafka did not take, to be reported on `queue`.
+        var untaken: [(segment: RecordSegment, failure: TrafficLogError?)] = []
         var bytes = 0
         /// No record may be queued: the producer is being replaced.
         var isReplacing = false
@@ -37,6 +41,9 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         var statistics = TrafficLogStatistics()
         /// Records that librdkafka resolved and whose sinks have not returned.
         var unreportedCount = 0
+
+        /// Records that librdkafka has, or had until they were salvaged.
+        var handedCount: Int { tracker.count - waiting.count }
     }
 
     package let location: String
@@ -84,6 +91,11 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     /// librdkafka's own limit for `message.max.bytes` is 1 GB; nobody's brokers take that.
     private static let batchLimitBytes = 256 << 20
     private static let tickMilliseconds = 100
+    /// Records that are handed over one by one: each is a request at the most.
+    private static let gateCount = 2
+    /// Acknowledgements that take longer open the gate.
+    private static let gateNanoseconds: UInt64 = 20_000_000
+    private static let retainedWaitingLimit = 4096
 
     private static func configuration(
         _ settings: KafkaLogSettings, batchLimitBytes: Int
@@ -147,21 +159,73 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             if isFull { throw refusal(sink) }
             segment.sink = sink
             segment.key = key
-            segment.sequence = shared.tracker.append(time: MonotonicClock.nanoseconds)
-            let opaque = Unmanaged.passRetained(segment)
-            let code = producer.produce(segment, key: key, opaque: opaque.toOpaque())
-            guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-                opaque.release()
-                shared.tracker.resolve(segment.sequence)
-                segment.sink = nil
-                segment.key = nil
-                // A fatal producer is about to be replaced.
-                if code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL { throw refusal(sink) }
-                throw KafkaFailure.make(code, location)
+            let now = MonotonicClock.nanoseconds
+            let waits = isGateClosed(now: now)
+            segment.sequence = shared.tracker.append(time: now)
+            if waits {
+                shared.waiting.append(segment)
+            } else {
+                handOverWaiting()
+                try handOver(segment, key: key, sink: sink, to: producer)
             }
             shared.bytes += bytes
             shared.statistics.appendedCount += 1
             shared.statistics.appendedBytes += UInt64(bytes)
+        }
+    }
+
+    /// Only with `monitor` held.
+    private func handOver(
+        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink, to producer: KafkaProducer
+    ) throws(TrafficLogError) {
+        // What stands in front could not be handed over: this one keeps its place behind it.
+        guard shared.waiting.isEmpty else { return shared.waiting.append(segment) }
+        let opaque = Unmanaged.passRetained(segment)
+        let code = producer.produce(segment, key: key, opaque: opaque.toOpaque())
+        guard code != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
+        opaque.release()
+        shared.tracker.resolve(segment.sequence)
+        segment.sink = nil
+        segment.key = nil
+        // A fatal producer is about to be replaced.
+        if code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL { throw refusal(sink) }
+        throw KafkaFailure.make(code, location)
+    }
+
+    /// Whether a record waits until those before it are acknowledged, and then goes with all that came meanwhile.
+    ///
+    /// librdkafka sends a record at once, and an idempotent producer has five requests on their way at the most. When
+    /// more is queued it asks without a pause whether it may go on: at 32 connections that write, its thread took 75 %
+    /// of the program's time, polling a hundred times a request. So few enough records are handed over one by one to
+    /// stay below that, and the rest in groups. Nobody waits longer than for the group under way, and when that takes
+    /// long (a broker of several hangs) there is no gate. Only with `monitor` held.
+    private func isGateClosed(now: UInt64) -> Bool {
+        guard shared.handedCount >= Self.gateCount, let oldest = shared.tracker.oldestTime else { return false }
+        return now < oldest + Self.gateNanoseconds
+    }
+
+    /// Hands over what waits, as one group. Only with `monitor` held.
+    private func handOverWaiting() {
+        guard !shared.waiting.isEmpty, !shared.isReplacing, !shared.isClosed, let producer = shared.producer else {
+            return
+        }
+        var takenCount = 0
+        for segment in shared.waiting {
+            let opaque = Unmanaged.passRetained(segment)
+            let code = producer.produce(segment, key: segment.key ?? ConnectionKey([]), opaque: opaque.toOpaque())
+            if code != RD_KAFKA_RESP_ERR_NO_ERROR {
+                opaque.release()
+                // Room comes with the next report, another producer with the event of the fatal error.
+                if code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL { break }
+                if shared.untaken.isEmpty { queue.async { [weak self] in self?.reportUntaken() } }
+                shared.untaken.append((segment, KafkaFailure.make(code, location)))
+            }
+            takenCount += 1
+        }
+        if takenCount == shared.waiting.count {
+            shared.waiting.removeAll(keepingCapacity: takenCount <= Self.retainedWaitingLimit)
+        } else {
+            shared.waiting.removeFirst(takenCount)
         }
     }
 
@@ -246,6 +310,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
                 segment.key = nil
             }
             shared.unreportedCount += count
+            if shared.handedCount < Self.gateCount { handOverWaiting() }
             return takeRefusedSinks()
         }
         batch.resolved.removeAll(keepingCapacity: true)
@@ -255,6 +320,12 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             shared.unreportedCount -= count
             if shared.unreportedCount == 0, shared.tracker.count == 0 { monitor.signalAll() }
         }
+    }
+
+    private func reportUntaken() {
+        var batch = ReportBatch()
+        monitor.locked { swap(&batch.resolved, &shared.untaken) }
+        report(&batch)
     }
 
     /// Sinks that may try again, when a quarter of the queue is free. Only with `monitor` held.
@@ -306,7 +377,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             guard !shared.isClosed else { return (false, nil) }
             if !shared.isReplacing, mode == .single, salvagedPendingCount == 0 { shared.isReplacing = true }
             guard shared.isReplacing else { return (false, nil) }
-            if shared.tracker.count == salvaged.count { return (true, nil) }
+            if shared.handedCount == salvaged.count { return (true, nil) }
             return (false, hasFailed ? shared.producer : nil)
         }
         if let needsPurge { purge(needsPurge, RD_KAFKA_PURGE_F_QUEUE) }
@@ -344,6 +415,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             }
             shared.statistics.resentCount += UInt64(again.count - salvaged.count)
             shared.isReplacing = !salvaged.isEmpty
+            handOverWaiting()
             return (old, takeRefusedSinks())
         }
         start(producer)
@@ -392,6 +464,9 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             }
         } else if isOut {
             probe(reason: nil)
+        }
+        monitor.locked {
+            if !isGateClosed(now: MonotonicClock.nanoseconds) { handOverWaiting() }
         }
         continueReplacing()
     }
@@ -463,7 +538,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
         let deadline = MonotonicClock.nanoseconds + 5_000_000_000
         queue.sync {
-            while monitor.locked({ shared.tracker.count > salvaged.count }), MonotonicClock.nanoseconds < deadline {
+            while monitor.locked({ shared.handedCount > salvaged.count }), MonotonicClock.nanoseconds < deadline {
                 drain(producer)
                 purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
                 poll(nil, 0, 1)
@@ -472,6 +547,11 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             let failure = TrafficLogError(.closed, "\(location): the log is closed")
             batch.resolved = salvaged.map { ($0, failure) }
             salvaged = []
+            monitor.locked {
+                batch.resolved += shared.untaken + shared.waiting.map { ($0, failure) }
+                shared.untaken = []
+                shared.waiting = []
+            }
             report(&batch)
             timer?.cancel()
             timer = nil
