@@ -96,6 +96,10 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     /// Acknowledgements that take longer open the gate.
     private static let gateNanoseconds: UInt64 = 20_000_000
     private static let retainedWaitingLimit = 4096
+    /// How long reports are waited for after others; not sooner than the kernel's tick, as in `EventLoop`.
+    private static let drainMilliseconds: Int32 = 5
+    /// Bounds a turn on `queue` to a third of a second.
+    private static let drainRoundLimit = 64
 
     private static func configuration(
         _ settings: KafkaLogSettings, batchLimitBytes: Int
@@ -238,21 +242,33 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
 
     // MARK: Reports, on `queue`
 
+    /// Takes the events that are there, then waits a little for more: while reports come, that spares the way through
+    /// Dispatch's threads for each of them. Leaves now and then, so that the timer has its turn.
     private func drain(_ producer: KafkaProducer) {
         var batch = ReportBatch()
-        while let event = producer.nextEvent() {
-            switch rd_kafka_event_type(event) {
-            case RD_KAFKA_EVENT_DR:
-                while let message = rd_kafka_event_message_next(event) { take(message, into: &batch) }
-                if batch.count >= ReportBatch.limitCount { report(&batch) }
-            case RD_KAFKA_EVENT_ERROR: hear(event)
-            case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH: producer.refreshToken(settings.login)
-            default: break
-            }
-            rd_kafka_event_destroy(event)
+        var waitMilliseconds: Int32 = 0
+        for _ in 0..<Self.drainRoundLimit {
+            guard let first = producer.nextEvent(milliseconds: waitMilliseconds) else { break }
+            take(event: first, of: producer, into: &batch)
+            while let event = producer.nextEvent() { take(event: event, of: producer, into: &batch) }
+            report(&batch)
+            continueReplacing()
+            let isDone = monitor.locked { shared.isClosed || shared.isReplacing || shared.producer !== producer }
+            waitMilliseconds = isDone ? 0 : Self.drainMilliseconds
         }
-        report(&batch)
         continueReplacing()
+    }
+
+    private func take(event: OpaquePointer, of producer: KafkaProducer, into batch: inout ReportBatch) {
+        switch rd_kafka_event_type(event) {
+        case RD_KAFKA_EVENT_DR:
+            while let message = rd_kafka_event_message_next(event) { take(message, into: &batch) }
+            if batch.count >= ReportBatch.limitCount { report(&batch) }
+        case RD_KAFKA_EVENT_ERROR: hear(event)
+        case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH: producer.refreshToken(settings.login)
+        default: break
+        }
+        rd_kafka_event_destroy(event)
     }
 
     /// Deliveries that are to be reported together.
