@@ -196,10 +196,10 @@ struct CaptureKafkaTests {
         #expect(outage.write("after-1", on: outage.first) == 200, "\(outage.policy): the same connection goes on")
         #expect(outage.write("after-2", on: outage.second) == 200, "\(outage.policy): the same connection goes on")
         outage.run.process.kill(SIGTERM)
-        #expect(outage.run.process.wait() == .exited(0), "\(outage.policy): \(outage.run.process.errorText)")
     }
 
     private func checkLog(_ outage: Outage, _ scratch: TemporaryFolder) throws {
+        #expect(outage.run.process.wait() == .exited(0), "\(outage.policy): \(outage.run.process.errorText)")
         let dump = try CaptureDump(outage.log, scratch: scratch)
         #expect(dump.ending == .exited(0), "\(outage.policy): \(dump.remarks)")
         let records = try CaptureRecords(outage.log, scratch: scratch)

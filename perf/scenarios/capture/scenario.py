@@ -84,11 +84,11 @@ class Server:
 def nginx(folder, port, upstream=None, workers=1):
     """nginx as the source, or with `upstream` as a proxy in front of it."""
     if upstream is None:
-        os.makedirs(f"{folder}/root", exist_ok=True)
-        with open(f"{folder}/root/16k", "w") as file:
+        os.makedirs(f"{folder}/www", exist_ok=True)
+        with open(f"{folder}/www/16k", "w") as file:
             file.write("x" * 16384)
         body = """location /small { return 200 "ok"; }
-            location /16k { root %s/root; }
+            location /16k { root %s/www; }
             location / { return 200 "{}"; }""" % folder
         extra = ""
     else:
@@ -180,6 +180,9 @@ def main():
     try:
         targets = []
         for name in wanted:
+            if name == "source":  # without a proxy, for what one adds to latency
+                targets.append(servers[0])
+                continue
             port = free_port()
             if name == "haproxy":
                 command = haproxy(folder, port, source_port, options.workers)
