@@ -43,7 +43,8 @@ enum Tool {
         case "traffic": return TrafficCommand.run(arguments: Array(arguments.dropFirst()))
         case let command?:
             return refuse(
-                "millrace: there is no command \"\(command)\"; the commands are: snapshot, traffic")
+                "millrace: there is no command \"\(command)\"; the commands are: "
+                    + "snapshot list, snapshot show, traffic dump, traffic export, traffic import")
         }
     }
 
