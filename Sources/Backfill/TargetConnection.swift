@@ -47,19 +47,8 @@ final class TargetConnection {
     private static func clusterSettings(_ settings: BackfillSettings) throws(RunStop) -> ClusterSettings? {
         guard case .cluster(let url) = settings.target else { return nil }
         do throws(ClusterError) {
-            var cluster = ClusterSettings(url: try ClusterURL(url.description))
-            switch settings.authentication {
-            case .none: break
-            case .basic(let user, let password):
-                cluster.authentication = .basic(user: user, password: password.revealed)
-            case .sigV4(let region, let service):
-                cluster.authentication = .sigV4(
-                    region: region, service: service, credentials: DefaultAWSCredentials())
-            }
-            cluster.tls.caFile = settings.tls.caFile
-            cluster.tls.clientCertificateFile = settings.tls.clientCertificateFile
-            cluster.tls.clientKeyFile = settings.tls.clientKeyFile
-            cluster.tls.isInsecure = settings.tls.isInsecure
+            var cluster = try ClusterSettings(
+                url: url, authentication: settings.authentication, tls: settings.tls)
             cluster.isCompressed = settings.isCompressed
             cluster.connectionLimit = settings.limits.connectionLimit
             cluster.requestTimeout = settings.limits.requestTimeout

@@ -1,7 +1,11 @@
 /// The flags of `millraced backfill`: the one table that the parser, the usage text and the flow's `Flags.md` are made
 /// from.
 package enum BackfillFlags {
-    package static let all: [FlagDeclaration] = what + whereto + access + limits + running
+    package static let all: [FlagDeclaration] =
+        what + whereto + authentication.declarations + ClientTLSFlags.target.declarations + sending + limits
+        + WatchingSettings.flags + watching
+
+    static let authentication = AuthenticationFlags(group: "Access to the target")
 
     private static let what = [
         FlagDeclaration(
@@ -37,38 +41,10 @@ package enum BackfillFlags {
                 + "dead-letters.jsonl in the coordinator's folder."),
     ]
 
-    private static let access = [
-        FlagDeclaration(
-            "--username", .value("NAME"), group: "Access to the target",
-            help: "User for basic authentication; with --password-file or MILLRACE_PASSWORD."),
-        FlagDeclaration(
-            "--password-file", .value("FILE"), group: "Access to the target",
-            help: "File that holds the password; a line break at its end does not count."),
-        FlagDeclaration(
-            "--password", .value("TEXT"), group: "Access to the target", isSecret: true,
-            help: "The password. From the environment only: arguments can be read by everyone on the machine."),
-        FlagDeclaration(
-            "--sigv4-region", .value("REGION"), group: "Access to the target",
-            help: "Signs requests with AWS Signature Version 4 for this region, with the AWS credentials of the "
-                + "environment."),
-        FlagDeclaration(
-            "--sigv4-service", .value("es|aoss"), group: "Access to the target", default: "es",
-            help: "Service that requests are signed for: es, or aoss for OpenSearch Serverless."),
-        FlagDeclaration(
-            "--ca-file", .value("FILE"), group: "Access to the target",
-            help: "PEM certificates to trust instead of the system's."),
-        FlagDeclaration(
-            "--client-certificate", .value("FILE"), group: "Access to the target",
-            help: "PEM certificate chain shown to the target; with --client-key."),
-        FlagDeclaration(
-            "--client-key", .value("FILE"), group: "Access to the target",
-            help: "PEM private key of that certificate."),
-        FlagDeclaration(
-            "--insecure", .switchedOn, group: "Access to the target", default: "false",
-            help: "Does not verify the target's certificate."),
+    private static let sending = [
         FlagDeclaration(
             "--compress", .switchedOn, group: "Access to the target", default: "false",
-            help: "Sends bodies compressed with gzip: for slow networks, at the price of processor time."),
+            help: "Sends bodies compressed with gzip: for slow networks, at the price of processor time.")
     ]
 
     private static let limits = [
@@ -97,19 +73,9 @@ package enum BackfillFlags {
             help: "How long a request waits for its answer, 1s to 1h and at most --retry-for."),
     ]
 
-    private static let running = [
-        FlagDeclaration(
-            "--admin", .value("HOST:PORT"), group: "Watching",
-            help: "Serves /metrics, /healthz and /readyz there, e.g. 127.0.0.1:9600 or [::1]:9600. Without it: not at "
-                + "all."),
-        FlagDeclaration(
-            "--log-level", .value("LEVEL"), group: "Watching", default: "info",
-            help: "Least level that is logged: debug, info, warning or error."),
-        FlagDeclaration(
-            "--log-format", .value("FORMAT"), group: "Watching", default: "auto",
-            help: "json, text, or auto: text on a terminal, else json."),
+    private static let watching = [
         FlagDeclaration(
             "--progress", .value("FORM"), group: "Watching", default: "auto",
-            help: "How progress is shown on stderr: line, json, none, or auto: line on a terminal, else json."),
+            help: "How progress is shown on stderr: line, json, none, or auto: line on a terminal, else json.")
     ]
 }

@@ -6,23 +6,6 @@ package struct BackfillSettings: Sendable {
         case null
     }
 
-    package enum Authentication: Sendable, Equatable {
-        case none
-        case basic(user: String, password: Secret)
-        /// Credentials come from AWS' own places.
-        case sigV4(region: String, service: String)
-    }
-
-    /// Paths of PEM files.
-    package struct TLS: Sendable, Equatable {
-        package var caFile: String?
-        package var clientCertificateFile: String?
-        package var clientKeyFile: String?
-        package var isInsecure = false
-
-        package init() {}
-    }
-
     /// Bounds of a run; see the flags of the same names.
     package struct Limits: Sendable, Equatable {
         package var workerCount = 1
@@ -34,15 +17,6 @@ package struct BackfillSettings: Sendable {
         package var requestTimeout = Duration.seconds(120)
 
         package init() {}
-    }
-
-    /// nil: chosen by what stderr is.
-    package enum LogFormat: String, Sendable, CaseIterable {
-        case json, text, auto
-    }
-
-    package enum LogLevel: String, Sendable, CaseIterable {
-        case debug, info, warning, error
     }
 
     package enum ProgressForm: String, Sendable, CaseIterable {
@@ -59,13 +33,11 @@ package struct BackfillSettings: Sendable {
     package var coordinatorPath: String?
     /// nil only where neither it nor a coordinator is given.
     package var deadLettersPath: String?
-    package var authentication = Authentication.none
-    package var tls = TLS()
+    package var authentication = ClusterAuthentication.none
+    package var tls = ClientTLSSettings()
     package var isCompressed = false
     package var limits = Limits()
-    package var adminAddress: HostAndPort?
-    package var logLevel = LogLevel.info
-    package var logFormat = LogFormat.auto
+    package var watching = WatchingSettings()
     package var progress = ProgressForm.auto
     /// What is allowed but deserves a warning in the log.
     package fileprivate(set) var warnings: [String] = []
@@ -96,16 +68,15 @@ extension BackfillSettings {
         var settings = BackfillSettings()
         settings.readWhat(&reader)
         settings.readWhereto(&reader)
-        settings.readAccess(&reader)
+        settings.authentication = BackfillFlags.authentication.read(&reader)
+        settings.tls = ClientTLSFlags.target.read(&reader, isTLS: settings.targetURL?.isTLS)
+        settings.isCompressed = reader.truth("--compress")
         settings.readLimits(&reader, processorCount: processorCount)
-        settings.readWatching(&reader)
+        settings.watching = WatchingSettings(&reader)
+        settings.progress = reader.choice("--progress") ?? settings.progress
         guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
         settings.noteWarnings()
-        settings.given = BackfillFlags.all.compactMap { declaration in
-            flags.given(declaration.name).map { value in
-                (declaration.name, declaration.isSecret ? Secret("").description : value.values.joined(separator: " "))
-            }
-        }
+        settings.given = flags.told(BackfillFlags.all)
         return .run(settings)
     }
 
@@ -128,75 +99,12 @@ extension BackfillSettings {
         if !reader.isGiven("--coordinator"), case .cluster = target {
             reader.note("--coordinator", "required: the folder for checkpoints, file:///FOLDER")
         }
-        deadLettersPath = reader.value("--dead-letters", Self.text) ?? coordinatorPath.map(Self.deadLetters)
-    }
-
-    private mutating func readAccess(_ reader: inout FlagReader) {
-        let user = reader.value("--username", Self.text)
-        let password = readPassword(&reader)
-        let region = reader.value("--sigv4-region", Self.text)
-        let service = reader.choice("--sigv4-service", ["es", "aoss"])
-        if reader.isGiven("--username") != (reader.isGiven("--password-file") || reader.isGiven("--password")) {
-            reader.note(
-                nil, "--username and a password (--password-file or MILLRACE_PASSWORD) belong together; one is missing")
-        }
-        if reader.isGiven("--username"), reader.isGiven("--sigv4-region") {
-            reader.note(nil, "--username and --sigv4-region contradict each other; give one kind of authentication")
-        }
-        if reader.isGiven("--sigv4-service"), !reader.isGiven("--sigv4-region") {
-            reader.note("--sigv4-service", "needs --sigv4-region")
-        }
-        if let user, user.contains(":") {
-            reader.note("--username", "holds a colon, which basic authentication cannot carry (RFC 7617)")
-        }
-        if let user, let password {
-            authentication = .basic(user: user, password: password)
-        } else if let region {
-            authentication = .sigV4(region: region, service: service ?? "es")
-        }
-        tls.caFile = reader.value("--ca-file", Self.text)
-        tls.clientCertificateFile = reader.value("--client-certificate", Self.text)
-        tls.clientKeyFile = reader.value("--client-key", Self.text)
-        tls.isInsecure = reader.truth("--insecure")
-        isCompressed = reader.truth("--compress")
-        checkTLS(&reader)
-    }
-
-    private func checkTLS(_ reader: inout FlagReader) {
-        if reader.isGiven("--client-certificate") != reader.isGiven("--client-key") {
-            reader.note(nil, "--client-certificate and --client-key belong together; one is missing")
-        }
-        if tls.isInsecure, reader.isGiven("--ca-file") {
-            reader.note(nil, "--insecure and --ca-file contradict each other; without verification no CA is used")
-        }
-        if case .cluster(let url) = target, !url.isTLS {
-            for name in ["--ca-file", "--client-certificate", "--client-key"] where reader.isGiven(name) {
-                reader.note(name, "the target's URL is http://, where no certificates are used")
-            }
-            if tls.isInsecure {
-                reader.note("--insecure", "the target's URL is http://, where no certificates are used")
-            }
-        }
-    }
-
-    private func readPassword(_ reader: inout FlagReader) -> Secret? {
-        let direct = reader.value("--password", Self.text).map { Secret($0) }
-        guard reader.isGiven("--password-file") else { return direct }
-        if direct != nil {
-            reader.note(nil, "--password-file and MILLRACE_PASSWORD are both given; give one")
-        }
-        return reader.value("--password-file") { (path, readFile) throws(ValueProblem) in
-            var bytes = try readFile(path).get()
-            if bytes.last == 0x0A { bytes.removeLast() }
-            if bytes.last == 0x0D { bytes.removeLast() }
-            guard !bytes.isEmpty else { throw ValueProblem("\(path) is empty") }
-            return Secret(String(decoding: bytes, as: UTF8.self))
-        }
+        deadLettersPath = reader.text("--dead-letters") ?? coordinatorPath.map(Self.deadLetters)
     }
 
     private mutating func readLimits(_ reader: inout FlagReader, processorCount: Int) {
         var limits = Limits()
-        limits.workerCount = reader.count("--workers", within: 1...256) ?? min(max(processorCount, 1), 256)
+        limits.workerCount = reader.workerCount(processorCount: processorCount)
         limits.connectionLimit = reader.count("--connections", within: 1...1000) ?? limits.connectionLimit
         limits.bulkBytes = reader.size("--bulk-bytes", within: 64 << 10...100 << 20) ?? limits.bulkBytes
         limits.bulkDocumentCount = reader.count("--bulk-documents", within: 1...100_000) ?? limits.bulkDocumentCount
@@ -225,18 +133,12 @@ extension BackfillSettings {
         self.limits = limits
     }
 
-    private mutating func readWatching(_ reader: inout FlagReader) {
-        adminAddress = reader.value("--admin", HostAndPort.parse)
-        logLevel = reader.choice("--log-level") ?? logLevel
-        logFormat = reader.choice("--log-format") ?? logFormat
-        progress = reader.choice("--progress") ?? progress
+    private var targetURL: ServiceURL? {
+        if case .cluster(let url) = target { url } else { nil }
     }
 
     private mutating func noteWarnings() {
-        if case .cluster(let url) = target {
-            if !url.isTLS, authentication != .none { warnings.append("credentials are sent to the target without TLS") }
-            if tls.isInsecure { warnings.append("the target's certificate is not verified") }
-        }
+        warnings += targetURL?.warnings(party: "target", tls: tls, authentication: authentication) ?? []
     }
 }
 

@@ -1,7 +1,15 @@
 /// The flags of `millraced capture`: the one table that the parser, the usage text and the flow's `Flags.md` are made
 /// from.
 package enum CaptureFlags {
-    package static let all: [FlagDeclaration] = what + recording + tls + limits + deadlines + running
+    package static let all: [FlagDeclaration] =
+        what + log.declarations + recording + tls + ClientTLSFlags.source.declarations + limits + deadlines
+        + WatchingSettings.flags
+
+    static let log = TrafficLogFlags(
+        group: "What is recorded",
+        help: "Where traffic is recorded: kafka://BROKER[,BROKER]/TOPIC, file:///FOLDER, mock:[TOPIC] to try it out, "
+            + "or none to pass on without recording. Required.",
+        schemes: TrafficLogFlags.kafkaAndFiles + [("mock:", "mock:TOPIC")], allowsNone: true)
 
     private static let what = [
         FlagDeclaration(
@@ -11,7 +19,7 @@ package enum CaptureFlags {
             "--source", .value("URL"), group: "What is proxied",
             help: "The source cluster, http(s)://HOST[:PORT]; requests reach it as they came. Required."),
         FlagDeclaration(
-            "--set-header", .repeatedValue("NAME=VALUE"), group: "What is proxied",
+            "--set-header", .repeatedValue("NAME=VALUE"), group: "What is proxied", shows: .beforeEquals,
             help: "Sets a header in every request that is sent to the source, in place of those of that name. May be "
                 + "given several times."),
         FlagDeclaration(
@@ -21,16 +29,6 @@ package enum CaptureFlags {
     ]
 
     private static let recording = [
-        FlagDeclaration(
-            "--log", .value("LOG"), group: "What is recorded",
-            help: "Where traffic is recorded: kafka://BROKER[,BROKER]/TOPIC, file:///FOLDER, mock:[TOPIC] to try it "
-                + "out, or none to pass on without recording. Required."),
-        FlagDeclaration(
-            "--kafka-property", .repeatedValue("NAME=VALUE"), group: "What is recorded",
-            help: "A property of librdkafka, e.g. security.protocol=ssl. May be given several times."),
-        FlagDeclaration(
-            "--kafka-property-file", .value("FILE"), group: "What is recorded",
-            help: "File with one NAME=VALUE a line, for properties that are secret, such as sasl.password."),
         FlagDeclaration(
             "--log-outage", .value("POLICY"), group: "What is recorded", default: "refuse",
             help: "What becomes of a writing request while the log is not available: refuse answers 503, forward "
@@ -47,7 +45,7 @@ package enum CaptureFlags {
             help: "Takes every request but GET, HEAD and OPTIONS as writing, searches by POST too, and passes on no "
                 + "byte of a writing request before its record is acknowledged."),
         FlagDeclaration(
-            "--suppress-header", .repeatedValue("NAME=PATTERN"), group: "What is recorded",
+            "--suppress-header", .repeatedValue("NAME=PATTERN"), group: "What is recorded", shows: .beforeEquals,
             help: "Does not record requests whose header of that name matches the expression as a whole. May be given "
                 + "several times."),
         FlagDeclaration(
@@ -78,17 +76,6 @@ package enum CaptureFlags {
             help: "Whether clients show a certificate."),
         FlagDeclaration(
             "--client-ca", .value("FILE"), group: "TLS", help: "PEM authorities of the clients' certificates."),
-        FlagDeclaration(
-            "--source-ca", .value("FILE"), group: "TLS",
-            help: "PEM certificates to trust for the source instead of the system's."),
-        FlagDeclaration(
-            "--source-certificate", .value("FILE"), group: "TLS",
-            help: "PEM certificate chain shown to the source; with --source-key."),
-        FlagDeclaration(
-            "--source-key", .value("FILE"), group: "TLS", help: "PEM private key of that certificate."),
-        FlagDeclaration(
-            "--insecure", .switchedOn, group: "TLS", default: "false",
-            help: "Does not verify the source's certificate."),
     ]
 
     private static let limits = [
@@ -135,68 +122,4 @@ package enum CaptureFlags {
             "--drain-timeout", .value("TIME"), group: "Deadlines", default: "25s",
             help: "After SIGTERM: how long open requests and the log may take to finish."),
     ]
-
-    private static let running = [
-        FlagDeclaration(
-            "--admin", .value("HOST:PORT"), group: "Watching",
-            help: "Serves /metrics, /healthz and /readyz there, e.g. 127.0.0.1:9600. Without it: not at all."),
-        FlagDeclaration(
-            "--log-level", .value("LEVEL"), group: "Watching", default: "info",
-            help: "Least level that is logged: debug, info, warning or error."),
-        FlagDeclaration(
-            "--log-format", .value("FORMAT"), group: "Watching", default: "auto",
-            help: "json, text, or auto: text on a terminal, else json."),
-    ]
-}
-
-/// The usage text of `millraced capture` and its reference page, both made from the table of flags.
-package enum CaptureUsage {
-    private static let exitStatus: [(status: ExitStatus, meaning: String)] = [
-        (.complete, "stopped by a signal; every answer was finished and every record acknowledged"),
-        (.incomplete, "stopped by a signal, but the grace period ended first or records were lost"),
-        (.usage, "wrong usage; nothing was done"),
-        (.unavailable, "the address cannot be listened on, or the log cannot be opened"),
-        (.fault, "a fault of this program"),
-    ]
-
-    /// For a terminal: 100 columns.
-    package static var text: String {
-        var text = """
-            Passes HTTP/1.1 traffic on to a source cluster and records it; a writing request reaches the source
-            only when its record is durable.
-
-            usage: millraced capture --listen HOST:PORT --source URL --log LOG [FLAG...]
-
-            Every flag may be given as an environment variable, --flush-after as MILLRACE_FLUSH_AFTER; the flag
-            goes first.
-
-            """
-        for (group, flags) in BackfillUsage.groups(of: CaptureFlags.all) {
-            text += "\n\(group)\n"
-            for flag in flags { text += BackfillUsage.entry(flag) }
-        }
-        text += "\nSizes: 65536, 10MB, 256MiB. Times: 250ms, 30s, 5m, 2h.\n\nExit status\n"
-        for (status, meaning) in exitStatus {
-            text += BackfillUsage.wrapped(meaning, label: "  \(status.rawValue)", indentation: 8)
-        }
-        return text
-    }
-
-    /// `Sources/Capture/Capture.docc/Flags.md`.
-    package static var markdown: String {
-        var text = """
-            # Flags of `millraced capture`
-
-            Generated from `Sources/Settings/CaptureFlags.swift`; a test compares, and renews this file when
-            `MILLRACE_RENEW_GOLDEN=1` is set: `swift test --filter CaptureUsage`.
-
-            Each flag may be given as an environment variable; the flag goes first. Sizes: `65536`, `10MB`, `256MiB`.
-            Times: `250ms`, `30s`, `5m`, `2h`.
-
-            """
-        text += BackfillUsage.tables(of: CaptureFlags.all)
-        text += "\n## Exit status\n\n| status | meaning |\n|---|---|\n"
-        for (status, meaning) in exitStatus { text += "| \(status.rawValue) | \(meaning) |\n" }
-        return text
-    }
 }

@@ -86,10 +86,7 @@ package struct CaptureSettings: Sendable {
     package var source: ServiceURL
     package var setHeaders: [SetHeader] = []
     package var acceptsProxyProtocol = false
-    /// As given; the flow parses it. "none" records nothing.
-    package var log = "none"
-    /// In the order given. Values may be secret.
-    package var kafkaProperties: [(name: String, value: Secret)] = []
+    package var log = TrafficLogSettings()
     package var outagePolicy = OutagePolicy.refuse
     package var spoolFolder: String?
     package var isStrict = false
@@ -97,12 +94,10 @@ package struct CaptureSettings: Sendable {
     /// In lower case.
     package var redactedHeaders: [String] = []
     package var tls: ListenTLS?
-    package var sourceTLS = BackfillSettings.TLS()
+    package var sourceTLS = ClientTLSSettings()
     package var limits = Limits()
     package var deadlines = Deadlines()
-    package var adminAddress: HostAndPort?
-    package var logLevel = BackfillSettings.LogLevel.info
-    package var logFormat = BackfillSettings.LogFormat.auto
+    package var watching = WatchingSettings()
     /// What is allowed but deserves a warning in the log.
     package fileprivate(set) var warnings: [String] = []
     fileprivate var given: [(name: String, value: String)] = []
@@ -139,14 +134,10 @@ extension CaptureSettings {
         settings.readTLS(&reader, isSourceGiven: source != nil)
         settings.readLimits(&reader, processorCount: processorCount)
         settings.readDeadlines(&reader)
-        settings.adminAddress = reader.value("--admin", HostAndPort.parse)
-        settings.logLevel = reader.choice("--log-level") ?? settings.logLevel
-        settings.logFormat = reader.choice("--log-format") ?? settings.logFormat
+        settings.watching = WatchingSettings(&reader)
         guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
         settings.noteWarnings()
-        settings.given = CaptureFlags.all.compactMap { declaration in
-            flags.given(declaration.name).map { (declaration.name, Self.shown(declaration.name, $0.values)) }
-        }
+        settings.given = flags.told(CaptureFlags.all)
         return .run(settings)
     }
 
@@ -154,19 +145,9 @@ extension CaptureSettings {
     /// secret.
     package func describe() -> [(name: String, value: String)] { given }
 
-    /// Header values and Kafka properties may be credentials: of those only the names are shown.
-    private static func shown(_ name: String, _ values: [String]) -> String {
-        // Settings of librdkafka may follow a topic's address.
-        if name == "--log" { return values.map { String($0.prefix { $0 != "?" }) }.joined(separator: " ") }
-        guard name == "--set-header" || name == "--kafka-property" || name == "--suppress-header" else {
-            return values.joined(separator: " ")
-        }
-        return values.map { $0.prefix { $0 != "=" } + "=\(Secret(""))" }.joined(separator: " ")
-    }
-
     private mutating func readWhat(_ reader: inout FlagReader) {
         setHeaders = reader.all("--set-header") { (text) throws(ValueProblem) in
-            let (name, value) = try Self.pair(text)
+            let (name, value) = try NameAndValue.parse(text)
             guard Self.isToken(name) else { throw ValueProblem("\"\(name)\" is not a header name") }
             guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
                 throw ValueProblem("the value of \(name) holds a control character")
@@ -181,28 +162,20 @@ extension CaptureSettings {
     }
 
     private mutating func readRecording(_ reader: inout FlagReader) {
-        log = reader.required("--log", Self.log) ?? log
-        if let fromFile = reader.value("--kafka-property-file", Self.properties) { kafkaProperties = fromFile }
-        kafkaProperties += reader.all("--kafka-property") { (text) throws(ValueProblem) in
-            let (name, value) = try Self.pair(text)
-            return (name, Secret(value))
-        }
-        if !kafkaProperties.isEmpty, !log.hasPrefix("kafka:"), !log.hasPrefix("mock:") {
-            reader.note(nil, "Kafka properties are given, but --log is not a Kafka topic")
-        }
+        log = CaptureFlags.log.read(&reader)
         outagePolicy = reader.choice("--log-outage") ?? outagePolicy
-        spoolFolder = reader.value("--spool", Self.text)
+        spoolFolder = reader.text("--spool")
         if (outagePolicy == .spool) != reader.isGiven("--spool") {
             reader.note(nil, "--log-outage spool and --spool FOLDER belong together; one is missing")
         }
-        if outagePolicy == .spool, log.hasPrefix("file:") {
+        if outagePolicy == .spool, log.address.hasPrefix("file:") {
             reader.note("--log-outage", "spool makes no sense before a log of local files; use refuse or forward")
         }
         deadlines.hold =
             reader.duration("--hold-timeout", within: .milliseconds(100) ... .seconds(600)) ?? deadlines.hold
         isStrict = reader.truth("--strict-writes")
         suppression.headers = reader.all("--suppress-header") { (text) throws(ValueProblem) in
-            let (name, pattern) = try Self.pair(text)
+            let (name, pattern) = try NameAndValue.parse(text)
             return Suppression.Header(name: name.lowercased(), pattern: try LinearRegex(pattern))
         }
         suppression.method = reader.value("--suppress-method", Self.regex)
@@ -217,9 +190,9 @@ extension CaptureSettings {
     }
 
     private mutating func readTLS(_ reader: inout FlagReader, isSourceGiven: Bool) {
-        let certificate = reader.value("--tls-certificate", Self.text)
-        let key = reader.value("--tls-key", Self.text)
-        let authority = reader.value("--client-ca", Self.text)
+        let certificate = reader.text("--tls-certificate")
+        let key = reader.text("--tls-key")
+        let authority = reader.text("--client-ca")
         let asked: ClientCertificates = reader.choice("--client-certificates") ?? .none
         if (certificate == nil) != (key == nil) {
             reader.note(nil, "--tls-certificate and --tls-key belong together; one is missing")
@@ -239,22 +212,11 @@ extension CaptureSettings {
         } else if asked != .none {
             reader.note("--client-certificates", "needs --tls-certificate and --tls-key")
         }
-        sourceTLS.caFile = reader.value("--source-ca", Self.text)
-        sourceTLS.clientCertificateFile = reader.value("--source-certificate", Self.text)
-        sourceTLS.clientKeyFile = reader.value("--source-key", Self.text)
-        sourceTLS.isInsecure = reader.truth("--insecure")
-        if (sourceTLS.clientCertificateFile == nil) != (sourceTLS.clientKeyFile == nil) {
-            reader.note(nil, "--source-certificate and --source-key belong together; one is missing")
-        }
-        if isSourceGiven, !source.isTLS {
-            for name in ["--source-ca", "--source-certificate", "--source-key"] where reader.isGiven(name) {
-                reader.note(name, "the source's URL is http://, where no certificates are used")
-            }
-        }
+        sourceTLS = ClientTLSFlags.source.read(&reader, isTLS: isSourceGiven ? source.isTLS : nil)
     }
 
     private mutating func readLimits(_ reader: inout FlagReader, processorCount: Int) {
-        limits.workerCount = reader.count("--workers", within: 1...256) ?? min(max(processorCount, 1), 256)
+        limits.workerCount = reader.workerCount(processorCount: processorCount)
         limits.connectionLimit = reader.count("--connections", within: 1...1_000_000) ?? limits.connectionLimit
         limits.warmConnectionCount =
             reader.count("--warm-connections", within: 0...1000) ?? limits.warmConnectionCount
@@ -281,15 +243,13 @@ extension CaptureSettings {
     }
 
     private mutating func noteWarnings() {
-        if sourceTLS.isInsecure { warnings.append("the source's certificate is not verified") }
-        if log == "none" { warnings.append("nothing is recorded: --log none") }
+        warnings += source.warnings(party: "source", tls: sourceTLS)
+        if log.isNone { warnings.append("nothing is recorded: --log none") }
     }
 }
 
 // What the texts mean.
 extension CaptureSettings {
-    private static func text(_ text: String) throws(ValueProblem) -> String { text }
-
     private static func regex(_ text: String) throws(ValueProblem) -> LinearRegex { try LinearRegex(text) }
 
     private static func source(_ text: String) throws(ValueProblem) -> ServiceURL {
@@ -300,21 +260,6 @@ extension CaptureSettings {
         return url
     }
 
-    private static func log(_ text: String) throws(ValueProblem) -> String {
-        for scheme in ["kafka://", "file://", "mock:"] where text.hasPrefix(scheme) { return text }
-        guard text == "none" else {
-            throw ValueProblem("\"\(text)\" is none of kafka://BROKERS/TOPIC, file:///FOLDER, mock:TOPIC and none")
-        }
-        return text
-    }
-
-    private static func pair(_ text: String) throws(ValueProblem) -> (name: String, value: String) {
-        guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
-            throw ValueProblem("is not NAME=VALUE")
-        }
-        return (String(text[..<equals]), String(text[text.index(after: equals)...]))
-    }
-
     /// `token` of RFC 9110 §5.6.2.
     private static func isToken(_ text: String) -> Bool {
         !text.isEmpty
@@ -322,22 +267,5 @@ extension CaptureSettings {
                 (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
                     || "!#$%&'*+-.^_`|~".utf8.contains(byte)
             }
-    }
-
-    /// Lines of NAME=VALUE; empty lines and lines that begin with # are passed over.
-    private static func properties(
-        _ path: String, _ readFile: FlagReader.ReadFile
-    ) throws(ValueProblem) -> [(name: String, value: Secret)] {
-        var properties: [(name: String, value: Secret)] = []
-        let text = String(decoding: try readFile(path).get(), as: UTF8.self)
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let line = line.last == "\r" ? line.dropLast() : line
-            guard !line.isEmpty, line.first != "#" else { continue }
-            guard let equals = line.firstIndex(of: "="), equals > line.startIndex else {
-                throw ValueProblem("line \(index + 1) of \(path) is not NAME=VALUE")
-            }
-            properties.append((String(line[..<equals]), Secret(String(line[line.index(after: equals)...]))))
-        }
-        return properties
     }
 }

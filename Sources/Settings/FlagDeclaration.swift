@@ -9,6 +9,15 @@ package struct FlagDeclaration: Sendable, Equatable {
         case switchedOn
     }
 
+    /// How much of a value is told in the log of a start; the rest may be secret.
+    package enum Shown: Sendable, Equatable {
+        case everything
+        /// Of NAME=VALUE the name.
+        case beforeEquals
+        /// Of an address what stands before its query.
+        case beforeQuestionMark
+    }
+
     /// With the two hyphens.
     package let name: String
     package let form: Form
@@ -21,10 +30,11 @@ package struct FlagDeclaration: Sendable, Equatable {
     package let isSecret: Bool
     /// Heading in the usage.
     package let group: String
+    package let shown: Shown
 
     package init(
         _ name: String, _ form: Form, group: String, default defaultText: String? = nil, isSecret: Bool = false,
-        help: String
+        shows shown: Shown = .everything, help: String
     ) {
         precondition(name.hasPrefix("--") && name.count > 2, "flag name \(name)")
         self.name = name
@@ -33,11 +43,22 @@ package struct FlagDeclaration: Sendable, Equatable {
         self.defaultText = defaultText
         self.isSecret = isSecret
         self.group = group
+        self.shown = shown
     }
 
     /// `--bulk-bytes` → `MILLRACE_BULK_BYTES`.
     package var environmentName: String {
         "MILLRACE_" + String(name.dropFirst(2).map { $0 == "-" ? "_" : $0 }).uppercased()
+    }
+
+    /// The value as it may be told.
+    func told(_ value: String) -> String {
+        if isSecret { return Secret("").description }
+        switch shown {
+        case .everything: return value
+        case .beforeEquals: return value.prefix { $0 != "=" } + "=\(Secret(""))"
+        case .beforeQuestionMark: return String(value.prefix { $0 != "?" })
+        }
     }
 
     package var isRepeated: Bool {

@@ -13,6 +13,16 @@ package struct ParsedFlags: Sendable {
 
     /// What was given for the flag with this name.
     package func given(_ name: String) -> Given? { given[name] }
+
+    /// Everything that was given, with the names of the flags, for the log of a start: what may be secret is left out,
+    /// and so is what has its default.
+    func told(_ declarations: [FlagDeclaration]) -> [(name: String, value: String)] {
+        declarations.compactMap { declaration in
+            given(declaration.name).map {
+                (declaration.name, $0.values.map(declaration.told).joined(separator: " "))
+            }
+        }
+    }
 }
 
 /// Reads a command line and the environment against declarations, and notes every mistake rather than stop at one.

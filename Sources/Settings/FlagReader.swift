@@ -52,6 +52,8 @@ struct FlagReader {
         return values
     }
 
+    mutating func text(_ name: String) -> String? { value(name) { (text) throws(ValueProblem) in text } }
+
     mutating func truth(_ name: String) -> Bool { value(name, TruthText.parse) ?? false }
 
     mutating func choice(_ name: String, _ allowed: [String]) -> String? {
@@ -75,6 +77,12 @@ struct FlagReader {
             }
             return number
         }
+    }
+
+    /// `--workers`: one a processor where it is not given.
+    mutating func workerCount(processorCount: Int) -> Int {
+        let bounds = 1...256
+        return count("--workers", within: bounds) ?? min(max(processorCount, bounds.lowerBound), bounds.upperBound)
     }
 
     /// In bytes.

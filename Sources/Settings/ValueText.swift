@@ -99,3 +99,13 @@ package enum TruthText {
         }
     }
 }
+
+/// `NAME=VALUE`; the value may be empty and may hold further equals signs.
+enum NameAndValue {
+    static func parse(_ text: String) throws(ValueProblem) -> (name: String, value: String) {
+        guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
+            throw ValueProblem("is not NAME=VALUE")
+        }
+        return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+    }
+}

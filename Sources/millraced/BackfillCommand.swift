@@ -18,8 +18,7 @@ enum BackfillCommand {
         } catch {
             return RoleStart.refuse(error, role: "backfill")
         }
-        let log = RoleStart.log(
-            level: settings.logLevel.rawValue, format: settings.logFormat.rawValue, warnings: settings.warnings)
+        let log = RoleStart.log(settings.watching, warnings: settings.warnings)
         return run(settings, log: log)
     }
 
@@ -32,17 +31,13 @@ enum BackfillCommand {
         }
         defer { signals.cancel() }
         let metrics = MetricsRegistry()
-        var admin: AdminServer?
-        if let address = settings.adminAddress {
-            do {
-                let server = try AdminServer(
-                    host: address.host, port: address.port, metrics: metrics, readiness: { .ready })
-                log.info("admin server", [.address: .text(server.boundAddress)])
-                admin = server
-            } catch {
-                Console.error("millraced backfill: --admin: \(error.message)\n")
-                return ExitStatus.unavailable.rawValue
+        let admin: AdminServer?
+        do {
+            admin = try RoleStart.adminServer(settings.watching, role: "backfill", metrics: metrics, log: log) {
+                .ready
             }
+        } catch {
+            return ExitStatus.unavailable.rawValue
         }
         defer { admin?.stop() }
         let given = settings.describe().map { "\($0.name) \($0.value)" }.joined(separator: " ")

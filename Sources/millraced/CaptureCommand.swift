@@ -20,8 +20,7 @@ enum CaptureCommand {
         } catch {
             return RoleStart.refuse(error, role: "capture")
         }
-        let log = RoleStart.log(
-            level: settings.logLevel.rawValue, format: settings.logFormat.rawValue, warnings: settings.warnings)
+        let log = RoleStart.log(settings.watching, warnings: settings.warnings)
         return run(settings, log: log)
     }
 
@@ -55,18 +54,14 @@ enum CaptureCommand {
             Console.error("millraced capture: \(error.message)\n")
             return ExitStatus.unavailable.rawValue
         }
-        var admin: AdminServer?
-        if let address = settings.adminAddress {
-            do {
-                let server = try AdminServer(
-                    host: address.host, port: address.port, metrics: metrics, readiness: { proxy.readiness })
-                log.info("admin server", [.address: .text(server.boundAddress)])
-                admin = server
-            } catch {
-                _ = proxy.stop(within: .zero)
-                Console.error("millraced capture: --admin: \(error.message)\n")
-                return ExitStatus.unavailable.rawValue
+        let admin: AdminServer?
+        do {
+            admin = try RoleStart.adminServer(settings.watching, role: "capture", metrics: metrics, log: log) {
+                proxy.readiness
             }
+        } catch {
+            _ = proxy.stop(within: .zero)
+            return ExitStatus.unavailable.rawValue
         }
         defer { admin?.stop() }
         log.info(
@@ -87,11 +82,11 @@ enum CaptureCommand {
     }
 
     private static func open(_ settings: CaptureSettings) throws(TrafficLogError) -> (any TrafficLogWriter)? {
-        guard settings.log != "none" else { return nil }
+        guard !settings.log.isNone else { return nil }
         var options = TrafficLogAddress.Options()
         options.spoolPath = settings.spoolFolder
-        options.properties = settings.kafkaProperties.map { .init(name: $0.name, value: $0.value.revealed) }
+        options.properties = settings.log.kafkaProperties.map { .init(name: $0.name, value: $0.value.revealed) }
         options.queueLimitBytes = max(options.queueLimitBytes, settings.limits.inFlightBytes)
-        return try TrafficLogAddress.parse(settings.log).openWriter(options)
+        return try TrafficLogAddress.parse(settings.log.address).openWriter(options)
     }
 }

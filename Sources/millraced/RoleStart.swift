@@ -11,12 +11,29 @@ enum RoleStart {
         return ExitStatus.usage.rawValue
     }
 
-    /// `level` and `format` by their names in the flags; `auto` chooses by what stderr is.
-    static func log(level: String, format: String, warnings: [String]) -> Log {
+    /// The log in the form asked for; `auto` chooses by what stderr is.
+    static func log(_ watching: WatchingSettings, warnings: [String]) -> Log {
         let log = Log.shared
-        log.output.level = LogLevel(name: level) ?? .info
-        log.output.setFormat(LogFormat(rawValue: format))
+        log.output.level = LogLevel(name: watching.logLevel.rawValue) ?? .info
+        log.output.setFormat(LogFormat(rawValue: watching.logFormat.rawValue))
         for warning in warnings { log.warning("settings", [.warning: .text(warning)]) }
         return log
+    }
+
+    /// The admin server, when one is asked for. Prints why it cannot be started before it throws.
+    static func adminServer(
+        _ watching: WatchingSettings, role: String, metrics: MetricsRegistry, log: Log,
+        readiness: @escaping @Sendable () -> AdminReadiness
+    ) throws(AdminServerError) -> AdminServer? {
+        guard let address = watching.adminAddress else { return nil }
+        do throws(AdminServerError) {
+            let server = try AdminServer(
+                host: address.host, port: address.port, metrics: metrics, readiness: readiness)
+            log.info("admin server", [.address: .text(server.boundAddress)])
+            return server
+        } catch {
+            Console.error("millraced \(role): --admin: \(error.message)\n")
+            throw error
+        }
     }
 }

@@ -47,7 +47,7 @@ import Testing
         #expect(settings.limits.memoryBudgetBytes == 64 << 20)
         #expect(settings.limits.retryDuration == .seconds(600))
         #expect(settings.limits.requestTimeout == .seconds(120))
-        #expect(settings.adminAddress == nil)
+        #expect(settings.watching.adminAddress == nil)
         #expect(settings.warnings.isEmpty)
     }
 
@@ -63,7 +63,9 @@ import Testing
         #expect(explicit.tls == implied.tls)
         #expect(explicit.indices == implied.indices)
         #expect(explicit.isCompressed == implied.isCompressed && explicit.acceptsPartial == implied.acceptsPartial)
-        #expect(explicit.logLevel == implied.logLevel && explicit.logFormat == implied.logFormat)
+        #expect(
+            explicit.watching.logLevel == implied.watching.logLevel
+                && explicit.watching.logFormat == implied.watching.logFormat)
         #expect(explicit.progress == implied.progress)
     }
 
@@ -88,8 +90,9 @@ import Testing
         #expect(settings.limits.memoryBudgetBytes == 8 << 20)
         #expect(settings.limits.retryDuration == .seconds(90) && settings.limits.requestTimeout == .seconds(60))
         #expect(settings.deadLettersPath == "/d")
-        #expect(settings.adminAddress == HostAndPort(host: "::1", port: 9600))
-        #expect(settings.logLevel == .debug && settings.logFormat == .json && settings.progress == .none)
+        #expect(settings.watching.adminAddress == HostAndPort(host: "::1", port: 9600))
+        #expect(settings.watching.logLevel == .debug && settings.watching.logFormat == .json)
+        #expect(settings.progress == .none)
     }
 
     @Test func theEnvironmentFillsWhatTheArgumentsLeaveOut() throws {

@@ -45,8 +45,8 @@ import Testing
             "--listen :1 --source https://es --log kafka://k/t?sasl.password=geheim --kafka-property sasl.password=geheim "
                 + "--set-header Authorization=geheim --kafka-property-file f",
             files: ["f": "# secrets\nsasl.username=u\nssl.key.password=a=b\n"])
-        #expect(settings.kafkaProperties.map(\.name) == ["sasl.username", "ssl.key.password", "sasl.password"])
-        #expect(settings.kafkaProperties[1].value.revealed == "a=b")
+        #expect(settings.log.kafkaProperties.map(\.name) == ["sasl.username", "ssl.key.password", "sasl.password"])
+        #expect(settings.log.kafkaProperties[1].value.revealed == "a=b")
         #expect(!settings.describe().contains { $0.value.contains("geheim") })
         #expect(settings.setHeaders == [.init(name: "Authorization", value: "geheim")])
     }
@@ -54,7 +54,8 @@ import Testing
     @Test func contradictionsAreRefused() throws {
         for wrong in [
             "--log-outage spool", "--spool /s", "--proxy-protocol --tls-certificate c --tls-key k",
-            "--source-certificate c", "--client-ca x", "--kafka-property a=b", "--redact-header a:b",
+            "--source-certificate c", "--source-ca c --insecure", "--client-ca x", "--kafka-property a=b",
+            "--redact-header a:b",
         ] {
             #expect(throws: SettingsError.self, "\(wrong)") { try load("\(least) \(wrong)") }
         }

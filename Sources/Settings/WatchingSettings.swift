@@ -1,0 +1,37 @@
+/// How a role that runs is watched: its log and its admin server. The same flags for every role.
+package struct WatchingSettings: Sendable, Equatable {
+    package enum LogFormat: String, Sendable, CaseIterable {
+        /// `auto` is chosen by what stderr is.
+        case json, text, auto
+    }
+
+    package enum LogLevel: String, Sendable, CaseIterable {
+        case debug, info, warning, error
+    }
+
+    /// nil: there is no admin server.
+    package var adminAddress: HostAndPort?
+    package var logLevel = LogLevel.info
+    package var logFormat = LogFormat.auto
+
+    package init() {}
+
+    static let flags = [
+        FlagDeclaration(
+            "--admin", .value("HOST:PORT"), group: "Watching",
+            help: "Serves /metrics, /healthz and /readyz there, e.g. 127.0.0.1:9600 or [::1]:9600. Without it: not at "
+                + "all."),
+        FlagDeclaration(
+            "--log-level", .value("LEVEL"), group: "Watching", default: "info",
+            help: "Least level that is logged: debug, info, warning or error."),
+        FlagDeclaration(
+            "--log-format", .value("FORMAT"), group: "Watching", default: "auto",
+            help: "json, text, or auto: text on a terminal, else json."),
+    ]
+
+    init(_ reader: inout FlagReader) {
+        adminAddress = reader.value("--admin", HostAndPort.parse)
+        logLevel = reader.choice("--log-level") ?? logLevel
+        logFormat = reader.choice("--log-format") ?? logFormat
+    }
+}
