@@ -104,7 +104,7 @@ let package = Package(
             name: "HTTPMessageTests", dependencies: ["HTTPMessage", "TestSupport", "CHTTPParser", "millrace-fuzz"]),
         .testTarget(
             name: "ClusterClientTests",
-            dependencies: ["ClusterClient", "HTTPMessage", "EventIO", "TestSupport", "COpenSSL"]),
+            dependencies: ["ClusterClient", "HTTPMessage", "JSONBytes", "EventIO", "TestSupport", "COpenSSL"]),
         .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "TestSupport"]),
         .testTarget(
             name: "SnapshotFormatTests", dependencies: ["SnapshotFormat", "JSONBytes", "BlobStore", "TestSupport"]),

@@ -8,11 +8,16 @@ package struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, Cus
     package let secretAccessKey: String
     /// Comes with temporary keys; sent as `x-amz-security-token`.
     package let sessionToken: String?
+    /// When temporary keys end, seconds since 1970; nil where nobody says.
+    package let expiresUnixSeconds: Int64?
 
-    package init(accessKeyID: String, secretAccessKey: String, sessionToken: String? = nil) {
+    package init(
+        accessKeyID: String, secretAccessKey: String, sessionToken: String? = nil, expiresUnixSeconds: Int64? = nil
+    ) {
         self.accessKeyID = accessKeyID
         self.secretAccessKey = secretAccessKey
         self.sessionToken = sessionToken
+        self.expiresUnixSeconds = expiresUnixSeconds
     }
 
     package var description: String { "AWS credentials" }
@@ -38,7 +43,9 @@ package struct FixedAWSCredentials: AWSCredentialsProvider {
 ///
 /// Endpoints of containers and instances are not asked; where keys come from these, a sidecar or an init step has to
 /// write the file. The file is read again when it changed, looked at not more often than every 5 seconds, so that keys
-/// rotated by another program are taken up without a restart.
+/// rotated by another program are taken up without a restart. When keys end is told by AWS_CREDENTIAL_EXPIRATION, which
+/// `aws configure export-credentials` sets, or in the file by `x_security_token_expires`; a time that cannot be read
+/// counts as not told.
 package final class DefaultAWSCredentials: AWSCredentialsProvider {
     private struct FileVersion: Equatable {
         var seconds = 0
@@ -57,8 +64,8 @@ package final class DefaultAWSCredentials: AWSCredentialsProvider {
     private let cached = Mutex<Cached?>(nil)
 
     private static let names = [
-        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE",
-        "HOME",
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION",
+        "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE", "HOME",
     ]
     private static let fileBytesLimit = 1 << 20
     private static let checkInterval = Duration.seconds(5)
@@ -79,7 +86,9 @@ package final class DefaultAWSCredentials: AWSCredentialsProvider {
         switch (key.isEmpty, secret.isEmpty) {
         case (false, false):
             let token = environment["AWS_SESSION_TOKEN"].flatMap { $0.isEmpty ? nil : $0 }
-            return AWSCredentials(accessKeyID: key, secretAccessKey: secret, sessionToken: token)
+            return AWSCredentials(
+                accessKeyID: key, secretAccessKey: secret, sessionToken: token,
+                expiresUnixSeconds: environment["AWS_CREDENTIAL_EXPIRATION"].flatMap(SigV4Timestamp.unixSeconds))
         case (true, true): return try fromFile()
         case (true, false):
             throw failure("AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not; set both or none")
@@ -144,7 +153,8 @@ package final class DefaultAWSCredentials: AWSCredentialsProvider {
         }
         return AWSCredentials(
             accessKeyID: key, secretAccessKey: secret,
-            sessionToken: values["aws_session_token"].flatMap { $0.isEmpty ? nil : $0 })
+            sessionToken: values["aws_session_token"].flatMap { $0.isEmpty ? nil : $0 },
+            expiresUnixSeconds: values["x_security_token_expires"].flatMap(SigV4Timestamp.unixSeconds))
     }
 
     private func failure(_ why: String) -> ClusterError {

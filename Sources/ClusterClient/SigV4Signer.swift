@@ -55,24 +55,8 @@ package final class SigV4Signer: Sendable {
         let canonical = canonicalRequest(
             method: method, path: path, query: query, sortedFields: fields, payloadHash: payloadHash)
 
-        var scope: [UInt8] = []
-        scope.reserveCapacity(64)
-        scope += timestamp.day
-        scope.append(UInt8(ascii: "/"))
-        scope += region.utf8
-        scope.append(UInt8(ascii: "/"))
-        scope += service.utf8
-        scope += "/aws4_request".utf8
-
-        var text: [UInt8] = []
-        text.reserveCapacity(192)
-        text += "AWS4-HMAC-SHA256\n".utf8
-        text += timestamp.text
-        text.append(UInt8(ascii: "\n"))
-        text += scope
-        text.append(UInt8(ascii: "\n"))
-        text += SHA256Digest(of: canonical).hexadecimal
-        let signature = SHA256Digest.hmac(key: key(for: timestamp.day, secret: credentials.secretAccessKey), text)
+        let scope = scope(timestamp)
+        let signature = signature(of: canonical, scope: scope, credentials: credentials, timestamp: timestamp)
 
         var value: [UInt8] = []
         value.reserveCapacity(320)
@@ -85,6 +69,62 @@ package final class SigV4Signer: Sendable {
         value += ", Signature=".utf8
         SHA256Digest.appendHexadecimal(signature, to: &value)
         return value
+    }
+
+    /// A URL's query that carries the signature of a GET of `/` without a body: whoever holds it may send that request
+    /// until `lifetimeSeconds` after `timestamp`, or until the credentials end.
+    ///
+    /// - Parameter query: Names and values in plain form that are signed with it.
+    package func presignedQuery(
+        host: String, query: [(String, String)], credentials: AWSCredentials, timestamp: SigV4Timestamp,
+        lifetimeSeconds: Int64
+    ) -> [UInt8] {
+        let scope = scope(timestamp)
+        var query = query
+        query += [
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            ("X-Amz-Credential", "\(credentials.accessKeyID)/\(String(decoding: scope, as: UTF8.self))"),
+            ("X-Amz-Date", String(decoding: timestamp.text, as: UTF8.self)), ("X-Amz-Expires", "\(lifetimeSeconds)"),
+            ("X-Amz-SignedHeaders", "host"),
+        ]
+        if let token = credentials.sessionToken { query.append(("X-Amz-Security-Token", token)) }
+        let canonical = canonicalRequest(
+            method: "GET", path: [UInt8(ascii: "/")], query: query, fields: [Field("host", host)],
+            payloadHash: SHA256Digest(of: []).hexadecimal)
+        var signed: [UInt8] = []
+        Self.appendQuery(query, to: &signed)
+        signed += "&X-Amz-Signature=".utf8
+        SHA256Digest.appendHexadecimal(
+            signature(of: canonical, scope: scope, credentials: credentials, timestamp: timestamp), to: &signed)
+        return signed
+    }
+
+    /// `day/region/service/aws4_request`.
+    private func scope(_ timestamp: SigV4Timestamp) -> [UInt8] {
+        var scope: [UInt8] = []
+        scope.reserveCapacity(64)
+        scope += timestamp.day
+        scope.append(UInt8(ascii: "/"))
+        scope += region.utf8
+        scope.append(UInt8(ascii: "/"))
+        scope += service.utf8
+        scope += "/aws4_request".utf8
+        return scope
+    }
+
+    /// 32 bytes.
+    private func signature(
+        of canonicalRequest: [UInt8], scope: [UInt8], credentials: AWSCredentials, timestamp: SigV4Timestamp
+    ) -> [UInt8] {
+        var text: [UInt8] = []
+        text.reserveCapacity(192)
+        text += "AWS4-HMAC-SHA256\n".utf8
+        text += timestamp.text
+        text.append(UInt8(ascii: "\n"))
+        text += scope
+        text.append(UInt8(ascii: "\n"))
+        text += SHA256Digest(of: canonicalRequest).hexadecimal
+        return SHA256Digest.hmac(key: key(for: timestamp.day, secret: credentials.secretAccessKey), text)
     }
 
     /// The canonical request; visible for comparing with AWS's published ones.
@@ -252,6 +292,55 @@ package struct SigV4Timestamp: Sendable, Equatable {
         Self.append(second % 60, digits: 2, to: &text)
         text.append(UInt8(ascii: "Z"))
         self.text = text
+    }
+
+    /// Seconds since 1970 of a time in RFC 3339's form, `2026-01-31T23:59:59Z`; a fraction is cut off. nil for anything
+    /// else, times before 1970 and offsets other than whole minutes included.
+    package static func unixSeconds(rfc3339 text: String) -> Int64? {
+        let bytes = Array(text.utf8)
+        guard bytes.count >= 20, bytes[4] == UInt8(ascii: "-"), bytes[7] == UInt8(ascii: "-"),
+            bytes[10] | 0x20 == UInt8(ascii: "t"), bytes[13] == UInt8(ascii: ":"), bytes[16] == UInt8(ascii: ":"),
+            let year = number(bytes[0..<4], 1970...9999), let month = number(bytes[5..<7], 1...12),
+            let day = number(bytes[8..<10], 1...31), let hour = number(bytes[11..<13], 0...23),
+            let minute = number(bytes[14..<16], 0...59), let second = number(bytes[17..<19], 0...60)
+        else { return nil }
+        var rest = bytes[19...]
+        if rest.first == UInt8(ascii: ".") {
+            let fraction = rest.dropFirst().prefix { (0x30...0x39).contains($0) }
+            guard !fraction.isEmpty else { return nil }
+            rest = rest[fraction.endIndex...]
+        }
+        guard let offset = offsetMinutes(rest) else { return nil }
+        // As in `init`, backwards: years begin on 1 March.
+        let shiftedYear = month <= 2 ? year - 1 : year
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        let era = shiftedYear / 400
+        let yearOfEra = shiftedYear % 400
+        let days =
+            era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+        let seconds = days * 86_400 + (hour * 60 + minute - offset) * 60 + second
+        return seconds >= 0 ? Int64(seconds) : nil
+    }
+
+    /// `Z` or `+01:30`.
+    private static func offsetMinutes(_ text: ArraySlice<UInt8>) -> Int? {
+        if text.count == 1, text.first.map({ $0 | 0x20 }) == UInt8(ascii: "z") { return 0 }
+        let start = text.startIndex
+        guard text.count == 6, text[start + 3] == UInt8(ascii: ":"),
+            let hours = number(text[(start + 1)..<(start + 3)], 0...23),
+            let minutes = number(text[(start + 4)...], 0...59)
+        else { return nil }
+        switch text[start] {
+        case UInt8(ascii: "+"): return hours * 60 + minutes
+        case UInt8(ascii: "-"): return -(hours * 60 + minutes)
+        default: return nil
+        }
+    }
+
+    private static func number(_ digits: ArraySlice<UInt8>, _ bounds: ClosedRange<Int>) -> Int? {
+        guard digits.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        let value = digits.reduce(0) { $0 * 10 + Int($1 - 0x30) }
+        return bounds.contains(value) ? value : nil
     }
 
     /// `20150830`.

@@ -15,6 +15,21 @@ package enum Base64 {
         return String(decoding: text, as: UTF8.self)
     }
 
+    /// `bytes` as text in the form of RFC 4648 §5 for URLs and file names, without padding.
+    package static func encodeForURL(_ bytes: [UInt8]) -> String {
+        var text: [UInt8] = []
+        bytes.withUnsafeBytes { append($0, to: &text) }
+        while text.last == UInt8(ascii: "=") { text.removeLast() }
+        for index in text.indices {
+            switch text[index] {
+            case UInt8(ascii: "+"): text[index] = UInt8(ascii: "-")
+            case UInt8(ascii: "/"): text[index] = UInt8(ascii: "_")
+            default: continue
+            }
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
     /// Adds `data` as text: four characters for every three bytes begun.
     package static func append(_ data: UnsafeRawBufferPointer, to text: inout [UInt8]) {
         let count = (data.count + 2) / 3 * 4

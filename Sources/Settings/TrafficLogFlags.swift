@@ -2,10 +2,19 @@
 package struct TrafficLogSettings: Sendable {
     package static let none = "none"
 
+    /// Who a client of the brokers says it is, beside what `kafkaProperties` say.
+    package enum KafkaAuthentication: Sendable, Equatable {
+        case byProperties
+        /// Amazon MSK's IAM access control; credentials come from AWS' own places.
+        case mskIAM(region: String)
+    }
+
     /// `none` where a role can do without a log.
     package var address = Self.none
     /// Properties of librdkafka in the order given. Values may be secret.
     package var kafkaProperties: [(name: String, value: Secret)] = []
+
+    package var kafkaAuthentication = KafkaAuthentication.byProperties
 
     package init() {}
 
@@ -37,6 +46,18 @@ struct TrafficLogFlags {
             FlagDeclaration(
                 "--kafka-property-file", .value("FILE"), group: group,
                 help: "File with one NAME=VALUE a line, for properties that are secret, such as sasl.password."),
+        ] + Self.kafkaAuthentication(group: group)
+    }
+
+    package static func kafkaAuthentication(group: String) -> [FlagDeclaration] {
+        [
+            FlagDeclaration(
+                "--kafka-auth", .value("properties|msk-iam"), group: group, default: "properties",
+                help: "How clients prove to the brokers who they are: as librdkafka's properties say, or by IAM access "
+                    + "control of Amazon MSK with the AWS credentials of the environment; that takes TLS."),
+            FlagDeclaration(
+                "--kafka-aws-region", .value("REGION"), group: group,
+                help: "Region of the MSK cluster; with --kafka-auth msk-iam."),
         ]
     }
 
@@ -51,7 +72,21 @@ struct TrafficLogFlags {
         if !settings.kafkaProperties.isEmpty, !settings.isKafka {
             reader.note(nil, "Kafka properties are given, but --log is not a Kafka topic")
         }
+        settings.kafkaAuthentication = readAuthentication(&reader, isKafka: settings.address.hasPrefix("kafka:"))
         return settings
+    }
+
+    private func readAuthentication(
+        _ reader: inout FlagReader, isKafka: Bool
+    ) -> TrafficLogSettings.KafkaAuthentication {
+        let isIAM = reader.choice("--kafka-auth", ["properties", "msk-iam"]) == "msk-iam"
+        let region = reader.text("--kafka-aws-region")
+        if isIAM != reader.isGiven("--kafka-aws-region") {
+            reader.note(nil, "--kafka-auth msk-iam and --kafka-aws-region REGION belong together; one is missing")
+        }
+        if isIAM, !isKafka { reader.note("--kafka-auth", "msk-iam is given, but --log is not kafka://") }
+        guard isIAM, let region else { return .byProperties }
+        return .mskIAM(region: region)
     }
 
     private func address(_ text: String) throws(ValueProblem) -> String {

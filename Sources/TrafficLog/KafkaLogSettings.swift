@@ -7,7 +7,9 @@ package struct KafkaLogSettings: Sendable {
         case scramSHA256(user: String, password: String)
         case scramSHA512(user: String, password: String)
         /// Asks for a token whenever one is needed: MSK IAM and other OAuth. Called on a thread of its own; may block.
-        case oauthBearer(@Sendable () throws -> KafkaToken)
+        /// librdkafka asks again when four fifths of a token's life are over, and ten seconds after an error, whose
+        /// message reaches the operator.
+        case oauthBearer(@Sendable () throws(TrafficLogError) -> KafkaToken)
     }
 
     /// TLS towards the brokers; nil in `KafkaLogSettings.tls` means plain text.

@@ -94,7 +94,7 @@ final class KafkaTokenSource: Sendable {
     /// Asks the provider and hands its token, or that it failed, to the client `handle`.
     func refresh(_ handle: OpaquePointer) {
         guard case .oauthBearer(let provider) = login else { return }
-        do {
+        do throws(TrafficLogError) {
             let token = try provider()
             var text = [CChar](repeating: 0, count: 256)
             let code = rd_kafka_oauthbearer_set_token(
@@ -104,8 +104,7 @@ final class KafkaTokenSource: Sendable {
                 rd_kafka_oauthbearer_set_token_failure(handle, "the token was not accepted: \(KafkaFailure.text(code))")
             }
         } catch {
-            // The provider's words may hold what it was given.
-            rd_kafka_oauthbearer_set_token_failure(handle, "the token provider failed (\(type(of: error)))")
+            rd_kafka_oauthbearer_set_token_failure(handle, error.message)
         }
     }
 }

@@ -83,9 +83,8 @@ enum CaptureCommand {
 
     private static func open(_ settings: CaptureSettings) throws(TrafficLogError) -> (any TrafficLogWriter)? {
         guard !settings.log.isNone else { return nil }
-        var options = TrafficLogAddress.Options()
+        var options = TrafficLogAddress.Options(settings.log)
         options.spoolPath = settings.spoolFolder
-        options.properties = settings.log.kafkaProperties.map { .init(name: $0.name, value: $0.value.revealed) }
         options.queueLimitBytes = max(options.queueLimitBytes, settings.limits.inFlightBytes)
         return try TrafficLogAddress.parse(settings.log.address).openWriter(options)
     }

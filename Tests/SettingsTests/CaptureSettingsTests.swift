@@ -51,6 +51,17 @@ import Testing
         #expect(settings.setHeaders == [.init(name: "Authorization", value: "geheim")])
     }
 
+    @Test func iamAccessToKafkaNeedsARegionAndABroker() throws {
+        let log = "--listen :1 --source http://es --log kafka://k/t"
+        #expect(try load(log).log.kafkaAuthentication == .byProperties)
+        #expect(
+            try load("\(log) --kafka-auth msk-iam --kafka-aws-region eu-west-1").log.kafkaAuthentication
+                == .mskIAM(region: "eu-west-1"))
+        for wrong in ["--kafka-auth msk-iam", "--kafka-aws-region eu-west-1", "--kafka-auth iam"] {
+            #expect(throws: SettingsError.self, "\(wrong)") { try load("\(log) \(wrong)") }
+        }
+    }
+
     @Test func contradictionsAreRefused() throws {
         for wrong in [
             "--log-outage spool", "--spool /s", "--proxy-protocol --tls-certificate c --tls-key k",

@@ -256,12 +256,13 @@ import Testing
     }
 
     @Test func tokensAreAskedForAndAFailingProviderIsAnOutage() throws {
-        struct Hunter2: Error {}
         var settings = KafkaLogSettings(brokers: ["127.0.0.1:1"], topic: "captured")
         settings.startTimeout = .zero
         let callCount = Atomic<Int>(0)
-        settings.login = .oauthBearer {
-            guard callCount.add(1, ordering: .relaxed).oldValue == 0 else { throw Hunter2() }
+        settings.login = .oauthBearer { () throws(TrafficLogError) in
+            guard callCount.add(1, ordering: .relaxed).oldValue == 0 else {
+                throw TrafficLogError(.authentication, "the credentials ended")
+            }
             return KafkaToken(
                 value: "token-1", expiresMilliseconds: MonotonicClock.wallMilliseconds + 2000, principal: "millrace")
         }
@@ -269,7 +270,7 @@ import Testing
         #expect(eventually { callCount.load(ordering: .relaxed) >= 2 })
         let isOut = eventually {
             guard case .outage(_, let reason) = log.state else { return false }
-            return reason.contains("the token provider failed") && !reason.contains("token-1")
+            return reason.contains("the credentials ended") && !reason.contains("token-1")
         }
         #expect(isOut)
         log.close()
