@@ -138,7 +138,7 @@ let package = Package(
             ]),
         .testTarget(
             name: "TrafficLogTests",
-            dependencies: ["TrafficLog", "CapturedTraffic", "EventIO", "TestSupport", "CSystem"]),
+            dependencies: ["TrafficLog", "CapturedTraffic", "JSONBytes", "EventIO", "TestSupport", "CSystem"]),
         .testTarget(
             name: "CaptureTests",
             dependencies: [
