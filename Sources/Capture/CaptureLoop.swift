@@ -62,7 +62,7 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
 
     /// On the loop, before the first connection.
     func start() {
-        isOutage = context.trafficLog.map { !$0.state.isHealthy } ?? false
+        isOutage = context.trafficLog.map { !$0.state.takesRecords } ?? false
         fillWarm()
     }
 

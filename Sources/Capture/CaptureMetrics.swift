@@ -78,6 +78,13 @@ final class CaptureMetrics: Sendable {
             value: { Double(log.statistics.spooledCount) })
         registry.gauge(
             "capture_log_outage_info", help: "1 while the log takes no records.",
-            value: { log.state.isHealthy ? 0 : 1 })
+            value: { log.state.takesRecords ? 0 : 1 })
+    }
+
+    /// What an outage changes.
+    var outageFigures: OutageReport.Figures {
+        OutageReport.Figures(
+            refusedRequests: refusedRequests.value, unrecordedWrites: unheldRequests.value, gaps: gaps.value,
+            records: records.value)
     }
 }

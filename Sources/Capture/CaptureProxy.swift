@@ -77,15 +77,7 @@ package final class CaptureProxy: @unchecked Sendable {
             return CertificateWatch(
                 tls, files: files ?? [], interval: certificateInterval, metrics: context.metrics, log: log)
         }
-        trafficLog?.observeState { state in
-            switch state {
-            case .healthy: log.info("the log takes records again")
-            case .outage(_, let reason): log.error("the log takes no records", [.reason: .text(reason)])
-            }
-            for captureLoop in captureLoops {
-                captureLoop.loop.execute { captureLoop.logChanged(isOutage: !state.isHealthy) }
-            }
-        }
+        if let trafficLog { Self.observe(trafficLog, context, captureLoops) }
         resolver = Self.startResolving(source)
     }
 
@@ -139,6 +131,26 @@ package final class CaptureProxy: @unchecked Sendable {
         }
         ended.wait()
         return count.load(ordering: .relaxed)
+    }
+
+    /// Tells the loops and the operator when the log goes and comes back.
+    private static func observe(
+        _ trafficLog: any TrafficLogWriter, _ context: CaptureContext, _ captureLoops: [CaptureLoop]
+    ) {
+        let metrics = context.metrics
+        let report = OutageReport(
+            context.log, policy: context.settings.outagePolicy, figures: { metrics.outageFigures },
+            later: { delay, work in
+                let nanoseconds = Int(clamping: delay.wholeNanoseconds)
+                DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(nanoseconds), execute: work)
+            })
+        report.changed(to: trafficLog.state)
+        trafficLog.observeState { state in
+            report.changed(to: state)
+            for captureLoop in captureLoops {
+                captureLoop.loop.execute { captureLoop.logChanged(isOutage: !state.takesRecords) }
+            }
+        }
     }
 
     // MARK: Making the parts

@@ -10,8 +10,8 @@ package enum LogKey: String, Sendable, CaseIterable {
     case action, attempt, cause, code, error, operation, reason, setting, signal, state, status, suppressed, warning
     // How much
     case batchCount, byteCount, connectionCount, deletedCount, documentCount, indexCount, itemCount, leftOutCount
-    case limitBytes, limitCount, migratedCount, nestedCount, rejectedCount, requestCount, retriedCount, segmentCount
-    case shardCount, workerCount, fraction, bytesPerSecond, documentsPerSecond
+    case gapCount, limitBytes, limitCount, migratedCount, nestedCount, recordCount, rejectedCount, requestCount
+    case retriedCount, segmentCount, shardCount, workerCount, fraction, bytesPerSecond, documentsPerSecond
     // When and how long
     case delaySeconds, durationSeconds, remainingSeconds, since, timeoutSeconds
     // Who and which version

@@ -21,7 +21,8 @@ import Glibc
 /// first.
 /// After a kill records beyond it may be sent twice. A record that the log refuses for good goes to the folder
 /// `refused`.
-// Sound: everything mutable is used only with `monitor` held, except `reader`, which is the drain thread's.
+// Sound: everything mutable is used only with `monitor` held, but for `observer` and `published`: with
+// `publishing` held.
 package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
     /// A record on its way, remembered by its segment's `relay`.
     private final class Entry {
@@ -72,11 +73,16 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
     private let spoolPath: String
     private let checkpoint: SpoolCheckpoint
     private let monitor = Monitor()
+    /// Held while the observer is called, so that it hears states in their order.
+    private let publishing = Monitor()
+    private var observer: (@Sendable (TrafficLogState) -> Void)?
+    private var published = TrafficLogState.healthy
     private var primaryEar: Ear?
     private var spoolEar: Ear?
     private var thread: WorkerThread?
 
-    private var isSpoolingNow: Bool
+    /// Since when and why records go to the spool; nil: they do not.
+    private var spooling: (since: UInt64, reason: String)?
     private var isClosing = false
     private var nextNumber: UInt64 = 0
     /// Records in the log's hands that came directly, by number.
@@ -116,18 +122,19 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
         let start = min(max(checkpoint.read() ?? first, first), nextSpoolOffset)
         drained = DrainTracker(drainedOffset: start)
         drainCursor = start
-        isSpoolingNow = start < nextSpoolOffset
+        if start < nextSpoolOffset { beginSpooling(reason: "an earlier process left records in the spool") }
         primaryEar = Ear(
             resolved: { [weak self] in self?.primaryResolved($0) }, room: { [weak self] in self?.roomAppeared() })
         spoolEar = Ear(
             resolved: { [weak self] in self?.spoolResolved($0) }, room: { [weak self] in self?.roomAppeared() })
         primary.observeState { [weak self] state in self?.primaryChanged(state) }
+        spool.observeState { [weak self] _ in self?.publish() }
         primaryChanged(primary.state)
         thread = WorkerThread(name: "spool-drain") { self.drain() }
     }
 
     /// Records go to the spool at the moment.
-    package var isSpooling: Bool { monitor.locked { isSpoolingNow } }
+    package var isSpooling: Bool { monitor.locked { spooling != nil } }
     package var recordLimitBytes: Int { min(primary.recordLimitBytes, spool.recordLimitBytes) }
 
     // MARK: Appending
@@ -147,7 +154,7 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
             let entry = Entry(number: nextNumber, segment: segment, key: key, sink: sink)
             segment.relay = entry
             do throws(TrafficLogError) {
-                if isSpoolingNow {
+                if spooling != nil {
                     guard awaitingSpool.isEmpty else { throw TrafficLogError(.full, "\(location): the spool is full") }
                     try spool.append(segment, key: key, sink: spoolEar)
                     entry.spoolOffset = nextSpoolOffset
@@ -168,8 +175,8 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
 
     private func primaryChanged(_ state: TrafficLogState) {
         monitor.locked {
-            if !state.isHealthy, !isSpoolingNow, !isClosing {
-                isSpoolingNow = true
+            if case .outage(_, let reason) = state, spooling == nil, !isClosing {
+                beginSpooling(reason: reason)
                 awaitingSpool = direct.values.filter { $0.spoolOffset == nil }.sorted { $0.number < $1.number }
                 makeShadows()
             }
@@ -177,6 +184,12 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
         }
         // Who was refused by a log that is out may go on with the spool.
         if !state.isHealthy { roomAppeared() }
+        publish()
+    }
+
+    /// Only with `monitor` held, or before anybody else knows the log.
+    private func beginSpooling(reason: String) {
+        if spooling == nil { spooling = (MonotonicClock.nanoseconds, reason) }
     }
 
     /// Copies waiting records to the spool as far as it takes them. Only with `monitor` held.
@@ -277,7 +290,7 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
         guard failure.disposition == .rejectItem else {
             // `.closed` leaves the record to the next process, the rest is tried again.
             mustRewind = true
-            isSpoolingNow = true
+            beginSpooling(reason: failure.message)
             return
         }
         keepRefused(delivery.segment, item.key, item.offset)
@@ -321,6 +334,7 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
             } catch {
                 // A damaged spool: what is behind the damage stays there, and the state says so.
                 monitor.locked { damage = damage ?? error }
+                publish()
                 reader = nil
                 pause(milliseconds: 1000)
             }
@@ -329,27 +343,44 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
 
     private var damage: TrafficLogError?
 
+    private enum Work {
+        /// The record at this offset.
+        case drain(UInt64)
+        /// Nothing yet; what has changed is to be published.
+        case wait
+        case end
+    }
+
     /// Waits until there is a record to drain and the log takes records; the record's offset, or nil at the end.
     private func waitForWork() -> UInt64? {
-        monitor.locked {
-            while true {
-                if isClosing { return nil }
-                if mustRewind, drainInFlightCount == 0 {
-                    mustRewind = false
-                    drainCursor = drained.drainedOffset
-                }
-                while drainCursor < readableOffset, drained.contains(drainCursor) { drainCursor += 1 }
-                let isHealthy = primary.state.isHealthy
-                if drainCursor < readableOffset {
-                    if isHealthy, !mustRewind, shadows[drainCursor] == nil { return drainCursor }
-                } else if isSpoolingNow, isHealthy, !mustRewind, drainCursor == nextSpoolOffset, awaitingSpool.isEmpty {
-                    isSpoolingNow = false
-                }
-                removeDrainedSegments()
-                // Changes signal; the timeout is for a state that changes without anybody saying so.
-                monitor.wait(until: MonotonicClock.nanoseconds + 100_000_000)
+        while true {
+            switch monitor.locked(nextWork) {
+            case .drain(let offset): return offset
+            case .wait: publish()
+            case .end: return nil
             }
         }
+    }
+
+    /// Only with `monitor` held.
+    private func nextWork() -> Work {
+        if isClosing { return .end }
+        if mustRewind, drainInFlightCount == 0 {
+            mustRewind = false
+            drainCursor = drained.drainedOffset
+        }
+        while drainCursor < readableOffset, drained.contains(drainCursor) { drainCursor += 1 }
+        let isHealthy = primary.state.isHealthy
+        if drainCursor < readableOffset {
+            if isHealthy, !mustRewind, shadows[drainCursor] == nil { return .drain(drainCursor) }
+        } else if spooling != nil, isHealthy, !mustRewind, drainCursor == nextSpoolOffset, awaitingSpool.isEmpty {
+            spooling = nil
+            return .wait
+        }
+        removeDrainedSegments()
+        // Changes signal; the timeout is for a state that changes without anybody saying so.
+        monitor.wait(until: MonotonicClock.nanoseconds + 100_000_000)
+        return .wait
     }
 
     /// Gives the record at `drainCursor` to the log, waiting for room.
@@ -395,13 +426,27 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
 
     /// An outage only when the spool cannot help either.
     package var state: TrafficLogState {
-        let (isSpooling, damage) = monitor.locked { (isSpoolingNow, self.damage) }
+        let (damage, spooling) = monitor.locked { () -> (TrafficLogError?, (since: UInt64, reason: String)?) in
+            (self.damage, self.spooling)
+        }
         if let damage { return .outage(since: 0, reason: damage.message) }
-        return isSpooling ? spool.state : .healthy
+        guard let spooling else { return .healthy }
+        let local = spool.state
+        return local.isHealthy ? .spooling(since: spooling.since, reason: spooling.reason) : local
     }
 
     package func observeState(_ observer: @escaping @Sendable (TrafficLogState) -> Void) {
-        spool.observeState(observer)
+        publishing.locked { self.observer = observer }
+    }
+
+    /// Tells the observer the state when it is another one than it heard last. Never with `monitor` held.
+    private func publish() {
+        publishing.locked {
+            let state = state
+            guard state != published else { return }
+            published = state
+            observer?(state)
+        }
     }
 
     package var statistics: TrafficLogStatistics {
@@ -432,7 +477,7 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
     package func waitUntilDrained(within duration: Duration) -> Bool {
         let deadline = MonotonicClock.nanoseconds &+ duration.wholeNanoseconds
         return monitor.locked {
-            while isSpoolingNow || drained.drainedOffset < nextSpoolOffset || !direct.isEmpty {
+            while spooling != nil || drained.drainedOffset < nextSpoolOffset || !direct.isEmpty {
                 guard MonotonicClock.nanoseconds < deadline else { return false }
                 monitor.wait(until: min(deadline, MonotonicClock.nanoseconds + 20_000_000))
             }

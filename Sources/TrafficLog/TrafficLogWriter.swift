@@ -33,12 +33,21 @@ extension TrafficLogSink {
 
 /// Whether a log takes records at the moment.
 package enum TrafficLogState: Sendable, Equatable {
-    /// Records become durable in due time.
     case healthy
-    /// They do not. `since` is nanoseconds of the monotonic clock, `reason` one line for a person.
+    /// Records do not become durable. `since` is nanoseconds of the monotonic clock, `reason` one line for a person.
     case outage(since: UInt64, reason: String)
+    /// The log does not take them, a spool does: they become durable in due time.
+    case spooling(since: UInt64, reason: String)
 
     package var isHealthy: Bool { self == .healthy }
+
+    /// Records become durable in due time.
+    package var takesRecords: Bool {
+        switch self {
+        case .healthy, .spooling: true
+        case .outage: false
+        }
+    }
 }
 
 /// Counters of a writer, for metrics. Monotone, except for those named unacknowledged and spooled.

@@ -30,6 +30,34 @@ import Testing
         log.close()
     }
 
+    private struct StateError: Error {
+        let state: TrafficLogState
+    }
+
+    @Test func theObserverHearsOfSpoolingAndOfItsEnd() throws {
+        let folder = try TemporaryFolder()
+        let primary = MemoryTrafficLog(isAutomatic: true)
+        let log = try SpoolingTrafficLog(primary: primary, spoolPath: folder.path)
+        defer { log.close() }
+        let states = Mutex<[TrafficLogState]>([])
+        log.observeState { state in states.withLock { $0.append(state) } }
+        for count in 1...3 {
+            primary.beginOutage(reason: "outage \(count)")
+            try append(log, UInt64(count) * 10..<UInt64(count) * 10 + 5, to: CollectingSink())
+            primary.endOutage()
+            #expect(eventually { states.withLock { $0.count } == 2 * count })
+        }
+        let heard = states.withLock { $0 }
+        for count in 1...3 {
+            guard case .spooling(_, "outage \(count)") = heard[2 * count - 2] else {
+                throw StateError(state: heard[2 * count - 2])
+            }
+            #expect(heard[2 * count - 1] == .healthy)
+        }
+        #expect(log.waitUntilDrained(within: .seconds(60)))
+        #expect(numbers(primary).count == 15)
+    }
+
     @Test func anOutageMakesWaitingRecordsDurableInTheSpoolAndDrainsInOrder() throws {
         let folder = try TemporaryFolder()
         let primary = MemoryTrafficLog(isAutomatic: false)
@@ -46,7 +74,8 @@ import Testing
         #expect(log.flush(within: .seconds(60)))
         #expect(sink.durableTokens == Array(0..<30))
         #expect(sink.outcomes.suffix(20).allSatisfy { $0.isReusable })
-        #expect(log.state == .healthy && log.statistics.spooledCount == 30 && log.statistics.spooledBytes > 0)
+        guard case .spooling(_, "ordered by the test") = log.state else { throw StateError(state: log.state) }
+        #expect(log.state.takesRecords && log.statistics.spooledCount == 30 && log.statistics.spooledBytes > 0)
         #expect(primary.records.isEmpty)
         primary.endOutage()
         // The spool waits for the ten that the log has in its hands.
