@@ -24,7 +24,6 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
     let rules: RequestRules
     let deadlines: CaptureSettings.Deadlines
     let outagePolicy: CaptureSettings.OutagePolicy
-    let isStrict: Bool
     /// There is a log.
     let records: Bool
     private(set) var isOutage = false
@@ -52,7 +51,6 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
         rules = context.rules
         deadlines = context.settings.deadlines
         outagePolicy = context.settings.outagePolicy
-        isStrict = context.settings.isStrict
         records = context.trafficLog != nil
         // What the log takes includes the key.
         let logLimitBytes = context.trafficLog.map { $0.recordLimitBytes - TrafficStreamIdentity.idBytesLimit } ?? .max

@@ -105,7 +105,7 @@ extension ProxyConnection {
             if wasInPieces, recorder.hasRoom() { recordDroppedRequest(bytes, recorder) }
             return true
         }
-        holdsEveryByte = !isReading && loop.isStrict
+        holdsEveryByte = !isReading
         firstRecord = recorder.openNumber
         if !isReading, loop.isOutage, loop.outagePolicy != .forward {
             isRecorded = false
@@ -149,17 +149,23 @@ extension ProxyConnection {
             recorder.append(.read, copying: bytes)
         }
         // What did not land in the record does not stay where it is.
-        let holds = !isReading && (isComplete || holdsEveryByte)
-        if !isLanded, copy == nil, holds { copy = Array(bytes) }
-        let owner: AnyObject? = copy == nil && holds ? recorder.openSegment : nil
-        var required: Int32 = holds ? recorder.openNumber : 0
+        if !isLanded, copy == nil, holdsEveryByte { copy = Array(bytes) }
+        let owner: AnyObject? = copy == nil && holdsEveryByte ? recorder.openSegment : nil
+        var required: Int32 = holdsEveryByte ? recorder.openNumber : 0
         if isComplete {
             recorder.appendEndOfMessage(firstLineBytes: machine.firstLineBytes, headBytes: machine.headBytes)
-            if !isReading { required = recorder.flush() }
-        } else if holdsEveryByte, startsRequest, machine.expectsContinue {
-            required = recorder.flush()
+        }
+        if !isReading, isComplete || isHeldForItself(startsRequest: startsRequest, count: bytes.count) {
+            let last = recorder.flush()
+            if holdsEveryByte { required = last }
         }
         dispatch(place, owner: owner, copy: copy, required: required)
+    }
+
+    /// Nothing more comes before the record that is open has been acknowledged: the client waits for an answer of the
+    /// source, or is not read.
+    private func isHeldForItself(startsRequest: Bool, count: Int) -> Bool {
+        holdsEveryByte && (startsRequest && machine.expectsContinue || heldBytes + count > Self.heldLimitBytes)
     }
 
     /// The rest of the exchange is forwarded without being recorded.

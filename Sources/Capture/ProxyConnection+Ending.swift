@@ -9,6 +9,7 @@ extension ProxyConnection {
     func answer(_ answer: ProxyAnswer, keepsConnection: Bool) {
         loop.metrics.answers.increment()
         let method = machine.method
+        let isWriting = !isReading
         if isForwarded {
             // The source has an incomplete request, or owes an answer that nobody wants any more.
             link?.giveUp(isAbrupt: true)
@@ -21,8 +22,12 @@ extension ProxyConnection {
         machine.answeredByProxy(keepsConnection: keepsConnection && !loop.isDraining)
         let keeps = machine.request == .idle && phase == .open
         let bytes = answer.bytes(isHead: method == .head, closesConnection: !keeps)
-        if wasRecorded, let recorder, recorder.hasRoom() {
-            bytes.withUnsafeBytes { recorder.append(.write, copying: $0) }
+        if wasRecorded, let recorder {
+            if !isWriting, !recorder.hasRoom() {
+                recorder.noteGap()
+            } else {
+                bytes.withUnsafeBytes { recorder.append(.write, copying: $0) }
+            }
         }
         if phase == .orphaned { return finish() }
         client.writeCopy(bytes)

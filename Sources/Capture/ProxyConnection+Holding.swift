@@ -8,15 +8,16 @@ extension ProxyConnection {
             if let copy { copy.withUnsafeBytes { sendToSource($0) } } else { sendToSource(bytes) }
             return
         }
-        let piece = Piece(bytes: bytes, owner: copy == nil ? owner : nil, copy: copy ?? [], requiredRecord: required)
-        pieces.append(piece)
-        heldBytes += piece.count
-        loop.metrics.heldBytes.add(piece.count)
-        if heldSince == nil {
-            heldSince = loop.loop.now
+        if pieces.isEmpty {
             loop.metrics.heldRequests.add(1)
             arm(within: loop.deadlines.hold)
         }
+        let piece = Piece(
+            bytes: bytes, owner: copy == nil ? owner : nil, copy: copy ?? [], requiredRecord: required,
+            heldSince: loop.loop.now)
+        pieces.append(piece)
+        heldBytes += piece.count
+        loop.metrics.heldBytes.add(piece.count)
         settleHeld()
     }
 
@@ -25,14 +26,22 @@ extension ProxyConnection {
         guard !pieces.isEmpty, let recorder else { return }
         if recorder.lastLost >= firstRecord, firstRecord > 0 { return logFailedHeldRequest() }
         if loop.isForwardingUnrecorded { return releaseUnrecorded() }
-        var released = 0
-        while released < pieces.count, pieces[released].requiredRecord <= recorder.resolvedThrough {
-            send(pieces[released])
-            released += 1
+        var releasedCount = 0
+        var releasedBytes = 0
+        while releasedCount < pieces.count, pieces[releasedCount].requiredRecord <= recorder.resolvedThrough {
+            send(pieces[releasedCount])
+            releasedBytes += pieces[releasedCount].count
+            releasedCount += 1
         }
-        guard released > 0 else { return }
-        pieces.removeFirst(released)
-        if pieces.isEmpty { endHold() }
+        guard releasedCount > 0 else { return }
+        if releasedCount == pieces.count {
+            endHold()
+        } else {
+            pieces.removeFirst(releasedCount)
+            heldBytes -= releasedBytes
+            loop.metrics.heldBytes.add(-releasedBytes)
+            lastActivity = loop.loop.now
+        }
         settleClientReading()
     }
 
@@ -49,7 +58,6 @@ extension ProxyConnection {
         loop.metrics.unheldRequests.increment()
         holdsEveryByte = false
         for piece in pieces { send(piece) }
-        pieces = []
         endHold()
         settleClientReading()
     }
@@ -64,11 +72,11 @@ extension ProxyConnection {
 
     /// Nothing is held any more; its memory is let go.
     func endHold() {
-        if let heldSince {
+        if let last = pieces.last {
             loop.metrics.heldRequests.add(-1)
-            loop.metrics.holdSeconds.observe(loop.loop.now - heldSince)
+            // Of a body of several records the last one counts: what clients wait for when they have sent all.
+            if isWhole { loop.metrics.holdSeconds.observe(loop.loop.now - last.heldSince) }
         }
-        heldSince = nil
         loop.metrics.heldBytes.add(-heldBytes)
         heldBytes = 0
         pieces.removeAll(keepingCapacity: true)

@@ -39,7 +39,9 @@ extension ProxyConnection {
         if isRecorded, let recorder {
             if isLanded {
                 _ = recorder.commit(.write, count: bytes.count)
-            } else if recorder.hasRoom() {
+            } else if !isReading || recorder.hasRoom() {
+                // The answer to a write is recorded past the budget: a log that is stuck releases no further writes,
+                // so there are no more of these than writes at the source.
                 recorder.append(.write, copying: bytes)
             } else {
                 dropRecording()

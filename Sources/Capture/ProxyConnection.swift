@@ -38,6 +38,7 @@ final class ProxyConnection: ConnectionHandler {
         var copy: [UInt8]
         /// Through which record the log has to have everything; 0 for no wait.
         var requiredRecord: Int32
+        var heldSince: MonotonicInstant
 
         var count: Int { owner == nil ? copy.count : bytes.count }
     }
@@ -54,7 +55,8 @@ final class ProxyConnection: ConnectionHandler {
     // The current exchange.
     /// The request and its response go into the record.
     var isRecorded = false
-    /// Nothing of the request goes to the source before its record is acknowledged.
+    /// Bytes of the request go to the source only when their record is acknowledged: engines may execute a request
+    /// before its end has come.
     var holdsEveryByte = false
     /// The record that the request begins in.
     var firstRecord: Int32 = 0
@@ -65,8 +67,6 @@ final class ProxyConnection: ConnectionHandler {
     var stash: [UInt8] = []
     var pieces: [Piece] = []
     var heldBytes = 0
-    /// When the request began to wait; nil when it does not.
-    var heldSince: MonotonicInstant?
     /// A writing request waits for the budget or the log's queue, since then.
     var parkedSince: MonotonicInstant?
     var parkedStep: ParkedStep?
@@ -94,6 +94,9 @@ final class ProxyConnection: ConnectionHandler {
             bodyBytes: loop.context.settings.limits.bodyBytes)
         if loop.context.settings.acceptsProxyProtocol { phase = .proxyHeader }
     }
+
+    /// When the request's oldest bytes that wait for the log began to; nil when none do.
+    var heldSince: MonotonicInstant? { pieces.first?.heldSince }
 
     /// The current request changes nothing at the source.
     var isReading: Bool { machine.requestClass == .read }

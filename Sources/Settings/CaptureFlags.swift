@@ -42,8 +42,7 @@ package enum CaptureFlags {
                 + "to 10m."),
         FlagDeclaration(
             "--strict-writes", .switchedOn, group: "What is recorded", default: "false",
-            help: "Takes every request but GET, HEAD and OPTIONS as writing, searches by POST too, and passes on no "
-                + "byte of a writing request before its record is acknowledged."),
+            help: "Takes every request but GET, HEAD and OPTIONS as writing, searches by POST too."),
         FlagDeclaration(
             "--suppress-header", .repeatedValue("NAME=PATTERN"), group: "What is recorded", shows: .beforeEquals,
             help: "Does not record requests whose header of that name matches the expression as a whole. May be given "

@@ -307,6 +307,11 @@ final class ProxyRig {
         return result
     }
 
+    /// How many bytes of clients stand in durable records.
+    func recordedRequestBytes() throws -> Int {
+        try observations().filter { $0.hasPrefix("read ") }.reduce(0) { $0 + (Int($1.dropFirst(5)) ?? 0) }
+    }
+
     /// Names of the observations of all records, in order.
     func observations() throws -> [String] {
         var names: [String] = []
