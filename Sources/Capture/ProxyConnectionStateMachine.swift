@@ -104,12 +104,7 @@ struct ProxyConnectionStateMachine {
         limits.headBytes = headBytes
         limits.targetBytes = min(limits.targetBytes, headBytes / 2)
         requestScanner = HTTPHeadScanner(limits: limits)
-        // The source is trusted with more: engines repeat Warning headers by the hundred.
-        var responseLimits = HTTPLimits()
-        responseLimits.headBytes = 256 << 10
-        responseLimits.fieldCount = 2048
-        responseLimits.highestStatus = 999
-        responseScanner = HTTPHeadScanner(responseTo: .other, limits: responseLimits)
+        responseScanner = HTTPHeadScanner(responseTo: .other, limits: .relayedResponse)
     }
 
     /// The request is under way or its response is.

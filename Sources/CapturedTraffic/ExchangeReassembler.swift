@@ -9,7 +9,7 @@ import HTTPMessage
 /// A response that is not readable HTTP ends with the next request, as the reference project ends all of them. Records
 /// must come in order; one that was there already is dropped, missing ones are noticed: messages that they cut in two
 /// end as `gap` and reading goes on where the next record's header says. It keeps no bytes but an unfinished response
-/// head (64 KiB at the most), and requests that wait for their response.
+/// head (`HTTPLimits.relayedResponse`), and requests that wait for their response.
 package struct ExchangeReassembler {
     package enum RecordOutcome: Sendable, Equatable {
         case inOrder

@@ -21,7 +21,7 @@ struct ResponseTracker {
     }
 
     private var state = State.head
-    private var scanner = HTTPHeadScanner(responseTo: .get)
+    private var scanner = HTTPHeadScanner(responseTo: .get, limits: .relayedResponse)
     private var method = HTTPMethod.get
     /// The head so far, when it came in several pieces.
     private var headBytes: [UInt8] = []

@@ -22,4 +22,15 @@ package struct HTTPLimits: Equatable, Sendable {
     static let sizeDigitCount = 16
 
     package init() {}
+
+    /// Of responses of a cluster that is passed on: it is trusted with more, as engines repeat Warning headers by the
+    /// hundred. Who passes such a response on and who reads it from a record go by the same bounds, or the second
+    /// would not find the end of what the first let through.
+    package static let relayedResponse: HTTPLimits = {
+        var limits = HTTPLimits()
+        limits.headBytes = 256 << 10
+        limits.fieldCount = 2048
+        limits.highestStatus = 999
+        return limits
+    }()
 }

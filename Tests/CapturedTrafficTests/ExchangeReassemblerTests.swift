@@ -108,6 +108,17 @@ private func later(prior: Int32, isReadUnterminated: Bool, number: Int32 = 5) ->
         #expect(found.exchanges[0].responseEnding == .complete)
     }
 
+    /// As many header fields as the proxy lets through.
+    @Test func aResponseWithAThousandWarningsIsFramed() throws {
+        let warnings = String(repeating: "Warning: 299 engine \"deprecated\"\r\n", count: 1000)
+        let loud = "HTTP/1.1 200 OK\r\n\(warnings)Content-Length: 3\r\n\r\none"
+        let found = try CapturedConnection([
+            .read(get("/1")), .end, .read(get("/2")), .end, .write(loud + ok("two")), .close,
+        ]).reassembled()
+        #expect(found.exchanges.map(\.responseText) == [loud, ok("two")])
+        #expect(found.exchanges.allSatisfy { $0.responseEnding == .complete })
+    }
+
     @Test func whatIsNotQuiteHTTPEndsWithTheNextRequest() throws {
         let loose = "HTTP/1.1 200 OK\nContent-Length: 1\n\nabc"
         let found = try CapturedConnection([
