@@ -5,6 +5,9 @@ extension Connection {
     /// Bytes that were given to be written and have not reached the kernel.
     package var pendingWriteBytes: Int { output.byteCount }
 
+    /// Bytes that have reached the kernel, or TLS, since the connection was made. Stays readable after the close.
+    package var writtenByteCount: Int { output.consumedByteCount }
+
     /// Queues slices without copying them. The memory stays valid and unchanged while `owner` lives; the connection
     /// holds `owner` until the last byte is written or the connection is closed. nil: the memory outlives the
     /// connection. Ignored once the connection is closed or closing.
@@ -41,7 +44,10 @@ extension Connection {
         var written = 0
         if state == .open, output.isEmpty, !isWriteBlocked, !writeWantsRead {
             written = ssl == nil ? sendNow(base, bytes.count) : writeTLSNow(base, bytes.count)
-            if written > 0 { lastActivity = loop.now }
+            if written > 0 {
+                lastActivity = loop.now
+                output.notePassedBy(written)
+            }
             if written == bytes.count { return }
         }
         writeCopy(UnsafeRawBufferPointer(rebasing: bytes[written...]))

@@ -68,7 +68,9 @@ package final class Connection: PollTarget, @unchecked Sendable {
     var deadline = TimerToken.none
     var idleTimer = TimerToken.none
     var idleLimit: Duration?
-    var lastActivity: MonotonicInstant
+    /// When bytes were last received, or written as far as the kernel; before that, when the connection was made or
+    /// became ready.
+    package internal(set) var lastActivity: MonotonicInstant
 
     // TLS: see Connection+TLS.swift.
     var ssl: OpaquePointer?

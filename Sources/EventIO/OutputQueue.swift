@@ -19,6 +19,8 @@ struct OutputQueue {
     private var head = 0
     /// Bytes that are queued.
     private(set) var byteCount = 0
+    /// Bytes that were consumed, ever; dropping the queue does not count.
+    private(set) var consumedByteCount = 0
 
     var isEmpty: Bool { byteCount == 0 }
 
@@ -80,6 +82,7 @@ struct OutputQueue {
     mutating func consume(_ count: Int) {
         precondition(count <= byteCount, "consumed \(count) of \(byteCount) bytes")
         byteCount -= count
+        consumedByteCount &+= count
         var left = count
         while left > 0 {
             if slices[head].count > left {
@@ -100,6 +103,9 @@ struct OutputQueue {
             head = 0
         }
     }
+
+    /// Counts bytes that were written without having been queued.
+    mutating func notePassedBy(_ count: Int) { consumedByteCount &+= count }
 
     mutating func removeAll() {
         slices = []
