@@ -28,32 +28,15 @@ package final class ClusterClient: Sendable {
         precondition(settings.connectionLimit > 0, "a connection limit of \(settings.connectionLimit)")
         self.settings = settings
         self.loops = loops
-        if case .basic(let user, _) = settings.authentication, user.utf8.contains(UInt8(ascii: ":")) {
-            // RFC 7617 §2: the first colon ends the user's name.
-            throw ClusterError(
-                .invalidSettings, side: settings.side, disposition: .stop,
-                message: "the user given with --\(settings.side.rawValue)-username holds a colon, which basic "
-                    + "authentication cannot carry")
+        if case .basic(let user, _) = settings.authentication {
+            try BasicAuthorization.check(user: user, side: settings.side)
         }
         if case .apiKey(let key) = settings.authentication, !Self.isFieldText(key) {
             throw ClusterError(
                 .invalidSettings, side: settings.side, disposition: .stop,
                 message: "the API key holds control characters")
         }
-        var tls: TLSClientConfiguration?
-        if settings.url.isTLS {
-            do throws(IOError) {
-                tls = try TLSClientConfiguration(
-                    caFile: settings.tls.caFile, certificateChainFile: settings.tls.clientCertificateFile,
-                    privateKeyFile: settings.tls.clientKeyFile, isInsecure: settings.tls.isInsecure)
-            } catch {
-                throw ClusterError(
-                    .invalidSettings, side: settings.side, disposition: .stop,
-                    message: "TLS to \(settings.side.rawValue) \(settings.url.authority): \(error.message)",
-                    cause: error)
-            }
-        }
-        pool = ConnectionPool(settings, tls: tls, loops: loops, resolve: resolve)
+        pool = ConnectionPool(settings, tls: try settings.makeTLS(), loops: loops, resolve: resolve)
     }
 
     /// Connections that exist or are being made.

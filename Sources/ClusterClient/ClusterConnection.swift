@@ -98,7 +98,7 @@ final class ClusterConnection: ConnectionHandler, @unchecked Sendable {
         do throws(ResponseProblem) {
             if try reader.receive(UnsafeRawBufferPointer(bytes)) { finish(pending) }
         } catch {
-            fail(pending, pool.errors.problem(error, of: pending))
+            fail(pending, pool.errors.problem(error, of: pending.name))
         }
     }
 
@@ -153,7 +153,7 @@ final class ClusterConnection: ConnectionHandler, @unchecked Sendable {
         }
         if isGzip, !response.body.isEmpty {
             guard let body = GzipBody.inflated(response.body, limitBytes: pool.settings.responseBytesLimit) else {
-                return pending.complete(.failure(pool.errors.notInflated(pending)))
+                return pending.complete(.failure(pool.errors.notInflated(pending.name)))
             }
             response = response.withBody(body)
         }
@@ -170,7 +170,7 @@ final class ClusterConnection: ConnectionHandler, @unchecked Sendable {
             pending.wasResent = true
             pool.resend(pending)
         } else {
-            pending.complete(.failure(pool.errors.lost(pending, error, hasBegun: hasBegun)))
+            pending.complete(.failure(pool.errors.lost(pending.name, error, hasBegun: hasBegun)))
         }
     }
 
@@ -214,7 +214,9 @@ final class ClusterConnection: ConnectionHandler, @unchecked Sendable {
         guard let deadline else { return }
         if loop.now < deadline { return arm(deadline) }
         switch state {
-        case .busy(let pending): fail(pending, pool.errors.timedOut(pending, hasBegun: reader.hasBegun))
+        case .busy(let pending):
+            let wait = reader.hasBegun ? ExchangeErrors.Wait.completeAnswer : .answer
+            fail(pending, pool.errors.timedOut(pending.name, waitingFor: wait, limit: pending.timeout))
         case .idle: retire()
         case .connecting, .done: break
         }

@@ -37,6 +37,8 @@ package struct ClusterError: Error, Sendable, CustomStringConvertible {
         case queueFull
         /// `shutdown()` came first.
         case shutDown
+        /// The caller gave the exchange up.
+        case cancelled
     }
 
     /// Which cluster a message is about.
@@ -61,7 +63,9 @@ package struct ClusterError: Error, Sendable, CustomStringConvertible {
     /// What lies beneath: an `IOError` or an `HTTPError`.
     package let cause: (any Error)?
     /// True when the cluster cannot have seen a whole request: sending it again repeats nothing.
-    package let isNotSent: Bool
+    package internal(set) var isNotSent: Bool
+    /// How far the exchange had come; of exchanges that `TargetConnections` began on a connection.
+    package internal(set) var progress: ExchangeProgress?
 
     package init(
         _ code: Code, side: Side, disposition: Disposition, message: String, cause: (any Error)? = nil,

@@ -1,3 +1,4 @@
+import EventIO
 import Glibc
 
 /// How a cluster is reached.
@@ -60,4 +61,18 @@ package struct ClusterSettings: Sendable {
     package var unixSeconds: @Sendable () -> Int64 = { Int64(time(nil)) }
 
     package init(url: ClusterURL) { self.url = url }
+
+    /// Reads the files of `tls`; nil when the address is not `https`.
+    package func makeTLS() throws(ClusterError) -> TLSClientConfiguration? {
+        guard url.isTLS else { return nil }
+        do throws(IOError) {
+            return try TLSClientConfiguration(
+                caFile: tls.caFile, certificateChainFile: tls.clientCertificateFile,
+                privateKeyFile: tls.clientKeyFile, isInsecure: tls.isInsecure)
+        } catch {
+            throw ClusterError(
+                .invalidSettings, side: side, disposition: .stop,
+                message: "TLS to \(side.rawValue) \(url.authority): \(error.message)", cause: error)
+        }
+    }
 }

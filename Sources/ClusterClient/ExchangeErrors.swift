@@ -10,14 +10,19 @@ struct ExchangeErrors: Sendable {
     private let url: ClusterURL
     private let connectionLimit: Int
     private let responseBytesLimit: Int
+    private let sendsForeignRequests: Bool
 
-    init(_ settings: ClusterSettings) {
+    /// - Parameter sendsForeignRequests: Requests are somebody else's, as captured ones are. They may ask for what
+    ///   cannot be done, which is their own fault and not the cluster's; and a certificate that is not accepted today
+    ///   may be tomorrow, as nobody waits beside the program.
+    init(_ settings: ClusterSettings, sendsForeignRequests: Bool = false) {
         side = settings.side
         url = settings.url
         cluster = "\(settings.side.rawValue) \(settings.url.authority)"
         isTLS = settings.url.isTLS
         connectionLimit = settings.connectionLimit
         responseBytesLimit = settings.responseBytesLimit
+        self.sendsForeignRequests = sendsForeignRequests
     }
 
     private func error(
@@ -49,7 +54,7 @@ struct ExchangeErrors: Sendable {
             return failure(.resolveFailed, .retry, "check the host name and this machine's name service")
         case .tlsVerify:
             return failure(
-                .tlsVerifyFailed, .stop,
+                .tlsVerifyFailed, sendsForeignRequests ? .retry : .stop,
                 "give its authority with --ca-file, or the name in its certificate")
         case .tlsHandshake:
             return failure(
@@ -67,8 +72,7 @@ struct ExchangeErrors: Sendable {
     }
 
     /// The connection broke during an exchange.
-    func lost(_ pending: PendingRequest, _ cause: IOError?, hasBegun: Bool) -> ClusterError {
-        let request = name(pending)
+    func lost(_ request: String, _ cause: IOError?, hasBegun: Bool) -> ClusterError {
         if let cause, cause.code == .closed { return shutDown() }
         if let cause, cause.code == .tlsHandshake || cause.code == .tlsVerify {
             // TLS 1.3 tells of a refused client certificate after the handshake.
@@ -85,16 +89,32 @@ struct ExchangeErrors: Sendable {
             cause: cause)
     }
 
-    func timedOut(_ pending: PendingRequest, hasBegun: Bool) -> ClusterError {
-        let what = hasBegun ? "no complete answer" : "no answer"
-        let milliseconds = pending.timeout.wholeNanoseconds / 1_000_000
-        let limit = milliseconds % 1000 == 0 ? "\(milliseconds / 1000) s" : "\(milliseconds) ms"
-        return error(
-            .responseTimedOut, .retry, "\(what) to \(name(pending)) within \(limit); is the cluster overloaded?")
+    /// What a deadline waited for in vain.
+    enum Wait {
+        case answer
+        /// The rest of an answer.
+        case completeAnswer
+        /// More bytes of an answer.
+        case moreOfAnswer
+        /// The cluster to take more bytes of a request.
+        case writing
     }
 
-    func problem(_ problem: ResponseProblem, of pending: PendingRequest) -> ClusterError {
-        let request = name(pending)
+    func timedOut(_ request: String, waitingFor wait: Wait, limit: Duration) -> ClusterError {
+        let milliseconds = limit.wholeNanoseconds / 1_000_000
+        let limit = milliseconds % 1000 == 0 ? "\(milliseconds / 1000) s" : "\(milliseconds) ms"
+        let what =
+            switch wait {
+            case .answer: "no answer to \(request) within \(limit)"
+            case .completeAnswer: "no complete answer to \(request) within \(limit)"
+            case .moreOfAnswer: "the answer to \(request) stopped for \(limit)"
+            case .writing: "it took nothing more of \(request) for \(limit)"
+            }
+        return error(.responseTimedOut, .retry, "\(what); is the cluster overloaded?")
+    }
+
+    func problem(_ problem: ResponseProblem, of request: String) -> ClusterError {
+        let foreignFault = sendsForeignRequests ? ClusterError.Disposition.rejectItem : .stop
         switch problem {
         case .malformed(let cause):
             let question = isTLS ? "is the port right?" : "is the port right, or does it speak TLS?"
@@ -106,24 +126,29 @@ struct ExchangeErrors: Sendable {
             return error(
                 .responseTooLarge, .rejectItem, "the answer to \(request) is longer than \(responseBytesLimit) bytes")
         case .switchedProtocol:
-            return error(.protocolViolation, .stop, "it answered \(request) by changing to another protocol")
+            return error(.protocolViolation, foreignFault, "it answered \(request) by changing to another protocol")
         case .transferCoding:
             return error(
-                .protocolViolation, .stop, "the answer to \(request) has a transfer coding that nobody asked for")
+                .protocolViolation, foreignFault,
+                "the answer to \(request) has a transfer coding beside chunked")
         case .tooManyInterim:
             return error(.protocolViolation, .retry, "it answered \(request) with nothing but interim responses")
         }
     }
 
-    func notInflated(_ pending: PendingRequest) -> ClusterError {
+    func notInflated(_ request: String) -> ClusterError {
         error(
             .protocolViolation, .retry,
-            "the answer to \(name(pending)) is broken gzip, or holds more than \(responseBytesLimit) bytes")
+            "the answer to \(request) is broken gzip, or holds more than \(responseBytesLimit) bytes")
     }
 
     func queueFull() -> ClusterError {
         error(
             .queueFull, .retry, "too many requests wait for one of \(connectionLimit) connections", isNotSent: true)
+    }
+
+    func cancelled(_ request: String) -> ClusterError {
+        error(.cancelled, .retry, "\(request) was given up")
     }
 
     func shutDown() -> ClusterError { error(.shutDown, .stop, "the client was shut down", isNotSent: true) }
@@ -135,11 +160,6 @@ struct ExchangeErrors: Sendable {
     func notACluster(_ why: String) -> ClusterError {
         error(
             .notACluster, .stop, "\(url) is not an Elasticsearch or OpenSearch cluster: \(why)")
-    }
-
-    /// Method and path; a query may be long and a body is never named.
-    private func name(_ pending: PendingRequest) -> String {
-        "\(pending.request.method) \(StatusPolicy.oneLine(pending.request.path, limit: 200))"
     }
 }
 

@@ -36,6 +36,9 @@ final class PendingRequest: @unchecked Sendable {
 
     deinit { precondition(completion == nil, "a request was dropped without an answer") }
 
+    /// Method and path, for messages; a query may be long and a body is never named.
+    var name: String { "\(request.method) \(StatusPolicy.oneLine(request.path, limit: 200))" }
+
     /// Whether a second copy may be sent when the first one's fate is unknown.
     var isRepeatable: Bool { request.isRepeatable || request.isIdempotent }
 

@@ -34,6 +34,29 @@ package enum PercentEncoding {
         }
     }
 
+    /// A name or value of a query in its plain form: plus signs are spaces, a percent sign without two digits stays.
+    static func decoded(formPart part: some Collection<UInt8>) -> [UInt8] {
+        var output: [UInt8] = []
+        output.reserveCapacity(part.count)
+        var rest = part[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "%"), let high = rest.first.flatMap(hexValue),
+                let low = rest.dropFirst().first.flatMap(hexValue)
+            {
+                output.append(high << 4 | low)
+                rest = rest.dropFirst(2)
+            } else {
+                output.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+            }
+        }
+        return output
+    }
+
+    private static func hexValue(_ byte: UInt8) -> UInt8? {
+        guard isHexDigit(byte) else { return nil }
+        return byte < 0x40 ? byte - 0x30 : (byte | 0x20) - UInt8(ascii: "a") + 10
+    }
+
     private static func append(_ byte: UInt8, to output: inout [UInt8]) {
         guard !isUnreserved(byte) else { return output.append(byte) }
         output.append(UInt8(ascii: "%"))

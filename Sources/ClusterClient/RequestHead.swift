@@ -70,7 +70,7 @@ struct RequestHeadWriter: Sendable {
         case .none: signer = nil
         case .basic(let user, let password):
             signer = nil
-            fields += "Authorization: Basic \(Base64.encode(Array("\(user):\(password)".utf8)))\r\n"
+            fields += "Authorization: \(BasicAuthorization.text(user: user, password: password))\r\n"
         case .apiKey(let key):
             signer = nil
             fields += "Authorization: ApiKey \(key)\r\n"

@@ -18,6 +18,14 @@ enum ResponseProblem: Error {
 /// A head that arrives whole is scanned where it lies. Content is appended to one array, which is reserved whole when
 /// the length is known.
 struct ResponseReader {
+    /// What becomes of content beyond the limit.
+    enum Excess {
+        /// The response is a problem, its connection of no further use.
+        case refused
+        /// It is counted and not kept.
+        case discarded
+    }
+
     private enum State {
         case head
         case content
@@ -29,17 +37,19 @@ struct ResponseReader {
     private var body = HTTPBodyScanner(framing: .none)
     private let limits: HTTPLimits
     private let contentBytesLimit: Int
+    private let excess: Excess
     private var method = HTTPMethod.other
     /// The start of a head that came in pieces.
     private var partialHead: [UInt8] = []
     private var interimCount = 0
     private var head: [UInt8] = []
     private var status = 0
-    private var fields: [ClusterResponse.FieldRange] = []
     private var content: [UInt8] = []
 
     /// Whether a byte of the response was seen.
     private(set) var hasBegun = false
+    /// A 100 response came: the server wants the content that an `Expect` field holds back.
+    private(set) var isContinued = false
     /// Whether the connection can carry another exchange; known once complete.
     private(set) var isPersistent = false
     /// The content is coded as gzip.
@@ -49,11 +59,12 @@ struct ResponseReader {
     /// What a Content-Length alone makes this side reserve. A longer body grows as it comes.
     private static let reserveBytesLimit = 16 << 20
 
-    init(contentBytesLimit: Int) {
+    init(contentBytesLimit: Int, excess: Excess = .refused) {
         var limits = HTTPLimits()
         limits.highestStatus = 999
         self.limits = limits
         self.contentBytesLimit = contentBytesLimit
+        self.excess = excess
         scanner = HTTPHeadScanner(responseTo: .get, limits: limits)
     }
 
@@ -65,12 +76,18 @@ struct ResponseReader {
         partialHead.removeAll(keepingCapacity: true)
         interimCount = 0
         hasBegun = false
+        isContinued = false
         isPersistent = false
         isGzip = false
-        fields = []
         head = []
         content = []
     }
+
+    /// The final head is still to come, and none of it has.
+    var isBeforeFinalHead: Bool { state == .head && partialHead.isEmpty }
+
+    /// The final head has come whole.
+    var hasFinalHead: Bool { state != .head }
 
     /// Takes what arrived. Returns true when the response is complete. Bytes after its end make the connection
     /// unusable: nothing was asked that they could answer.
@@ -86,8 +103,8 @@ struct ResponseReader {
             do throws(HTTPError) { step = try body.next(in: bytes, at: &position) } catch { throw .malformed(error) }
             switch step {
             case .content(let range):
-                guard range.count <= contentBytesLimit - content.count else { throw .tooLarge }
-                content.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[range]))
+                let kept = try keptCount(of: range)
+                content.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[range.prefix(kept)]))
                 if body.isComplete { state = .complete }
             case .needsMoreBytes: return false
             case .complete: state = .complete
@@ -95,6 +112,13 @@ struct ResponseReader {
         }
         if position < bytes.count { isPersistent = false }
         return true
+    }
+
+    private func keptCount(of range: Range<Int>) throws(ResponseProblem) -> Int {
+        let room = contentBytesLimit - content.count
+        guard range.count > room else { return range.count }
+        guard excess == .discarded else { throw .tooLarge }
+        return room
     }
 
     /// The peer ended its side. Returns true when that completes the response.
@@ -109,9 +133,19 @@ struct ResponseReader {
     /// The complete response; its memory moves to the caller.
     mutating func take() -> ClusterResponse {
         precondition(state == .complete, "a response is taken before it is complete")
+        let fields = scanner.head.fields.map { ClusterResponse.FieldRange(name: $0.name, value: $0.value) }
         let response = ClusterResponse(status: status, head: head, fields: fields, body: content)
         head = []
-        fields = []
+        content = []
+        return response
+    }
+
+    /// The complete response as it came; its memory moves to the caller.
+    mutating func takeRaw() -> RawResponse {
+        precondition(state == .complete, "a response is taken before it is complete")
+        let response = RawResponse(
+            status: status, head: head, body: content, bodyByteCount: body.contentByteCount, isGzip: isGzip)
+        head = []
         content = []
         return response
     }
@@ -153,6 +187,7 @@ struct ResponseReader {
         if found.isInterim {
             interimCount += 1
             guard interimCount <= Self.interimLimit else { throw .tooManyInterim }
+            if found.status == 100 { isContinued = true }
             scanner.reset(responseTo: method)
             return
         }
@@ -160,14 +195,13 @@ struct ResponseReader {
         guard !found.hasContentTransferCoding else { throw .transferCoding }
         status = found.status
         head = [UInt8](bytes)
-        fields = found.fields.map { ClusterResponse.FieldRange(name: $0.name, value: $0.value) }
         isPersistent = found.isPersistent
         if let coding = found.value(of: .contentEncoding) {
             isGzip = HTTPHead.equals(bytes, coding, "gzip") || HTTPHead.equals(bytes, coding, "x-gzip")
         }
         if case .length(let count) = found.framing {
-            guard count <= Int64(contentBytesLimit) else { throw .tooLarge }
-            content.reserveCapacity(min(Int(count), Self.reserveBytesLimit))
+            guard count <= Int64(contentBytesLimit) || excess == .discarded else { throw .tooLarge }
+            content.reserveCapacity(min(Int(clamping: count), contentBytesLimit, Self.reserveBytesLimit))
         }
         body = HTTPBodyScanner(framing: found.framing, limits: limits)
         state = body.isComplete ? .complete : .content

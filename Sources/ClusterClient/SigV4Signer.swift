@@ -51,9 +51,19 @@ package final class SigV4Signer: Sendable {
         method: String, path: some Collection<UInt8>, query: [(String, String)], fields: [Field], payloadHash: [UInt8],
         credentials: AWSCredentials, timestamp: SigV4Timestamp
     ) -> [UInt8] {
+        authorization(
+            method: method.utf8, path: path, canonicalQuery: Self.canonicalQuery(query), fields: fields,
+            payloadHash: payloadHash, credentials: credentials, timestamp: timestamp)
+    }
+
+    /// As above, with a query in its canonical form.
+    func authorization(
+        method: some Sequence<UInt8>, path: some Collection<UInt8>, canonicalQuery: [UInt8], fields: [Field],
+        payloadHash: [UInt8], credentials: AWSCredentials, timestamp: SigV4Timestamp
+    ) -> [UInt8] {
         let fields = Self.sorted(fields)
         let canonical = canonicalRequest(
-            method: method, path: path, query: query, sortedFields: fields, payloadHash: payloadHash)
+            method: method, path: path, canonicalQuery: canonicalQuery, sortedFields: fields, payloadHash: payloadHash)
 
         let scope = scope(timestamp)
         let signature = signature(of: canonical, scope: scope, credentials: credentials, timestamp: timestamp)
@@ -132,16 +142,17 @@ package final class SigV4Signer: Sendable {
         method: String, path: some Collection<UInt8>, query: [(String, String)], fields: [Field], payloadHash: [UInt8]
     ) -> [UInt8] {
         canonicalRequest(
-            method: method, path: path, query: query, sortedFields: Self.sorted(fields), payloadHash: payloadHash)
+            method: method.utf8, path: path, canonicalQuery: Self.canonicalQuery(query),
+            sortedFields: Self.sorted(fields), payloadHash: payloadHash)
     }
 
     private func canonicalRequest(
-        method: String, path: some Collection<UInt8>, query: [(String, String)], sortedFields: [Field],
+        method: some Sequence<UInt8>, path: some Collection<UInt8>, canonicalQuery: [UInt8], sortedFields: [Field],
         payloadHash: [UInt8]
     ) -> [UInt8] {
         var output: [UInt8] = []
         output.reserveCapacity(512)
-        output += method.utf8
+        output += method
         output.append(UInt8(ascii: "\n"))
         if service == "s3" {
             if path.isEmpty { output.append(UInt8(ascii: "/")) } else { output += path }
@@ -149,7 +160,7 @@ package final class SigV4Signer: Sendable {
             PercentEncoding.append(Self.normalized(path), keepsSlash: true, to: &output)
         }
         output.append(UInt8(ascii: "\n"))
-        Self.appendQuery(query, to: &output)
+        output += canonicalQuery
         output.append(UInt8(ascii: "\n"))
         Self.appendFields(sortedFields, to: &output)
         output.append(UInt8(ascii: "\n"))
@@ -218,22 +229,48 @@ package final class SigV4Signer: Sendable {
         }
     }
 
+    private static func canonicalQuery(_ query: [(String, String)]) -> [UInt8] {
+        canonicalQuery(
+            query.map { member in
+                (
+                    name: Array(PercentEncoding.segment(member.0).utf8),
+                    value: Array(PercentEncoding.segment(member.1).utf8)
+                )
+            })
+    }
+
     /// Encoded members in byte order of their names, then of their values; every member has its `=`.
-    private static func appendQuery(_ query: [(String, String)], to output: inout [UInt8]) {
-        if query.isEmpty { return }
-        var members = query.map { member in
-            (name: Array(PercentEncoding.segment(member.0).utf8), value: Array(PercentEncoding.segment(member.1).utf8))
-        }
-        members.sort { left, right in
+    private static func canonicalQuery(_ encoded: [(name: [UInt8], value: [UInt8])]) -> [UInt8] {
+        let members = encoded.sorted { left, right in
             left.name == right.name
                 ? left.value.lexicographicallyPrecedes(right.value) : left.name.lexicographicallyPrecedes(right.name)
         }
+        var output: [UInt8] = []
         for (position, member) in members.enumerated() {
             if position > 0 { output.append(UInt8(ascii: "&")) }
             output += member.name
             output.append(UInt8(ascii: "="))
             output += member.value
         }
+        return output
+    }
+
+    /// The canonical form of a query as it stands in a request target, without its `?`: members are decoded and encoded
+    /// anew, so that one sent as `a,b` and one sent as `a%2Cb` are the same. A plus sign stands for a space, as the
+    /// engines and AWS read it; a percent sign without two digits stands for itself; empty members do not count.
+    static func canonicalQuery(asSent query: some Collection<UInt8>) -> [UInt8] {
+        canonicalQuery(
+            query.split(separator: UInt8(ascii: "&")).map { member in
+                let name = member.prefix { $0 != UInt8(ascii: "=") }
+                return (name: encodedAnew(name), value: encodedAnew(member.dropFirst(name.count + 1)))
+            })
+    }
+
+    private static func encodedAnew(_ part: some Collection<UInt8>) -> [UInt8] {
+        var output: [UInt8] = []
+        output.reserveCapacity(part.count + 8)
+        PercentEncoding.append(PercentEncoding.decoded(formPart: part), to: &output)
+        return output
     }
 
     /// Without empty, `.` and `..` segments; `/` at least. A slash at the end stays.

@@ -93,6 +93,26 @@ import Testing
         let response = reader.take()
         #expect(response.status == sample.status)
         #expect(String(decoding: response.body, as: UTF8.self) == sample.body)
+        for limit in [1000, 3, 0] { try checkRaw(sample, pieces, limit: limit) }
+    }
+
+    /// The same as a response that is kept as it came, and cut at `limit`.
+    private func checkRaw(_ sample: Case, _ pieces: [[UInt8]], limit: Int) throws {
+        var reader = ResponseReader(contentBytesLimit: limit, excess: .discarded)
+        reader.begin(sample.method)
+        var isComplete = false
+        for piece in pieces where !piece.isEmpty { isComplete = try reader.receive(copy: piece) }
+        if sample.endsWithStream { isComplete = try reader.endOfInput() }
+        #expect(isComplete)
+        #expect(reader.isPersistent == sample.isPersistent)
+        let response = reader.takeRaw()
+        #expect(response.status == sample.status)
+        #expect(response.body == Array(sample.body.utf8.prefix(limit)))
+        #expect(response.bodyByteCount == Int64(sample.body.utf8.count))
+        #expect(response.isCut == (sample.body.utf8.count > limit))
+        let head = String(decoding: response.head, as: UTF8.self)
+        #expect(sample.wire.contains(head) && head.hasPrefix("HTTP/1.") && head.hasSuffix("\r\n\r\n"))
+        #expect(head.contains(" \(sample.status)"))
     }
 
     @Test(arguments: cases) func aStreamThatEndsEarlyIsAnError(_ sample: Case) {

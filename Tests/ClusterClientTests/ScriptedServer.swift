@@ -164,11 +164,23 @@ final class ScriptedServer: Sendable {
         func readRequest() -> Request? {
             guard var request = readHead() else { return nil }
             let count = request.field("content-length").flatMap { Int($0) } ?? 0
-            while buffer.count < count { guard fill() else { return nil } }
-            request.body = Array(buffer[..<count])
-            buffer.removeFirst(count)
+            guard let body = readBody(count) else { return nil }
+            request.body = body
             server.note(request)
             return request
+        }
+
+        /// The next bytes, as many as that.
+        func readBody(_ count: Int) -> [UInt8]? {
+            while buffer.count < count { guard fill() else { return nil } }
+            defer { buffer.removeFirst(count) }
+            return Array(buffer[..<count])
+        }
+
+        /// Whether anything was sent that was not read; does not wait.
+        var hasUnreadBytes: Bool {
+            var byte: UInt8 = 0
+            return !buffer.isEmpty || recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) > 0
         }
 
         private func endOfHead() -> Int? {
@@ -219,6 +231,29 @@ final class ScriptedServer: Sendable {
             while let request = readRequest() { answer(request) }
         }
     }
+}
+
+/// A port of loopback that refuses connections and that nobody else gets: bound, but not listened to.
+final class RefusingPort: Sendable {
+    let port: UInt16
+    private let descriptor: Int32
+
+    init() {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { [descriptor] pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { erased in
+                bind(descriptor, erased, size) == 0 && getsockname(descriptor, erased, &size) == 0
+            }
+        }
+        precondition(isBound, "no loopback socket: \(errno)")
+        port = UInt16(bigEndian: address.sin_port)
+    }
+
+    deinit { close(descriptor) }
 }
 
 /// Loops, a server and a client for one test.
