@@ -11,6 +11,10 @@ let benchmarks: [(name: String, summary: String, run: ([String]) throws -> Void)
     ("machine", "[--json] [--bytes 400MB]", runMachineBenchmark),
     ("decode", "[--repository DIR --snapshot NAME] [--bytes 100MB] [--checksums]", runDecodeBenchmark),
     ("http-head", "[options]", runHTTPHeadBenchmark),
+    (
+        "target-session", "[--requests N] [--connections N] [--body 1MiB] [--slice 64KiB] [--rounds N] [--url URL]",
+        runTargetSessionBenchmark
+    ),
     ("event-loop", "[ROUNDS [REQUESTS [CONNECTIONS]]]: echo and proxy beside raw epoll", runEventLoopBenchmark),
     ("drain", "--port PORT (used by machine)", runDrain),
 ]
