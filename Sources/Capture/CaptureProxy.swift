@@ -1,3 +1,4 @@
+import CapturedTraffic
 import Dispatch
 import EventIO
 import Settings
@@ -33,6 +34,9 @@ package final class CaptureProxy: @unchecked Sendable {
 
         package var isComplete: Bool { abandonedConnectionCount == 0 && isLogFlushed }
     }
+
+    /// A log must take records of this size, key included: that of the smallest buffer.
+    package static let leastRecordLimitBytes = SegmentPool.smallBytes + TrafficStreamIdentity.idBytesLimit
 
     /// Names are looked up again so often.
     private static let resolveInterval = Duration.seconds(30)

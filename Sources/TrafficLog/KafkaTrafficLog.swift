@@ -76,8 +76,10 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         let check = settings.startTimeout > .zero ? try KafkaTopicCheck.run(settings) : nil
         partitionCount = check?.partitionCount
         // 1 MiB less a little is the brokers' default.
+        let given = settings.properties.last { $0.name == "message.max.bytes" }.flatMap { Int($0.value) }
         let batchLimit = min(
-            check?.batchLimitBytes ?? 1_000_000, settings.recordLimitBytes ?? .max, Self.batchLimitBytes)
+            check?.batchLimitBytes ?? given ?? 1_000_000, given ?? .max, settings.recordLimitBytes ?? .max,
+            Self.batchLimitBytes)
         recordLimitBytes = max(1, batchLimit - Self.batchOverheadBytes)
         configuration = try Self.configuration(settings, batchLimitBytes: batchLimit)
         let producer = try makeProducer(.batched)
@@ -108,7 +110,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         var own: [(String, String)] = [
             ("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "0"),
             ("partitioner", "murmur2_random"), ("request.timeout.ms", "10000"), ("retry.backoff.ms", "50"),
-            ("compression.type", settings.compression), ("message.max.bytes", "\(max(1000, batchLimitBytes))"),
+            ("compression.type", settings.compression),
             // The writer's own limits come first; these only keep the library from a third opinion.
             ("queue.buffering.max.messages", "\(settings.queueLimitCount + 1000)"),
             ("queue.buffering.max.kbytes", "\(settings.queueLimitBytes / 1024 + 65536)"),
@@ -117,6 +119,8 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         own.append(("linger.ms", "\(microseconds / 1000).\(String(1000 + microseconds % 1000).dropFirst())"))
         let given = Set(settings.properties.map(\.name))
         for (name, value) in own where !given.contains(name) { configuration[name] = value }
+        // The smaller of the given one and the topic's.
+        configuration["message.max.bytes"] = "\(max(1000, batchLimitBytes))"
         return configuration
     }
 

@@ -86,6 +86,12 @@ enum CaptureCommand {
         var options = TrafficLogAddress.Options(settings.log)
         options.spoolPath = settings.spoolFolder
         options.queueLimitBytes = max(options.queueLimitBytes, settings.limits.inFlightBytes)
-        return try TrafficLogAddress.parse(settings.log.address).openWriter(options)
+        let log = try TrafficLogAddress.parse(settings.log.address).openWriter(options)
+        guard log.recordLimitBytes < CaptureProxy.leastRecordLimitBytes else { return log }
+        defer { log.close() }
+        throw TrafficLogError(
+            .tooLarge,
+            "\(log.location): its records have \(log.recordLimitBytes) bytes at the most, and capture needs "
+                + "\(CaptureProxy.leastRecordLimitBytes); for Kafka raise the topic's max.message.bytes")
     }
 }

@@ -225,6 +225,23 @@ import Testing
         log.close()
     }
 
+    /// Symptom: with a `message.max.bytes` of the operator's own, records above it were promised to be taken, and then
+    /// refused one by one.
+    @Test func theOperatorsOwnLimitBoundsRecords() throws {
+        let cluster = try KafkaMockCluster()
+        cluster.createTopic("captured")
+        var settings = settings(cluster)
+        settings.properties.append(.init(name: "message.max.bytes", value: "20000"))
+        let log = try KafkaTrafficLog(settings)
+        #expect(log.recordLimitBytes < 20_000 && log.recordLimitBytes > 19_000)
+        let sink = CollectingSink()
+        let largest = log.recordLimitBytes - 1
+        try log.append(RecordSegment(1, String(repeating: "9", count: largest)), key: ConnectionKey("k"), sink: sink)
+        #expect(log.flush(within: .seconds(60)))
+        #expect(sink.durableTokens == [1])
+        log.close()
+    }
+
     /// Symptom: one record that the brokers refuse as too large took the small ones of its batch with it.
     @Test func aBatchRefusedAsTooLargeIsSentAgainRecordByRecordInOrder() throws {
         let cluster = try KafkaMockCluster()
