@@ -2,12 +2,12 @@ import Foundation
 import JSONBytes
 import TestSupport
 import Testing
-import TrafficLog
 
 /// The built `millraced capture` in front of a source, on a port that the kernel chooses.
 final class CaptureRun {
     let process: ChildProcess
     let port: Int
+    private let adminPort: Int
 
     /// Returns when it listens.
     init(
@@ -16,15 +16,44 @@ final class CaptureRun {
         let process = try ChildProcess(
             [
                 TestEnvironment.millraced ?? "millraced", "capture", "--listen", "127.0.0.1:0", "--source",
-                "http://127.0.0.1:\(source.port)", "--log", log, "--workers", "2", "--log-format", "json",
+                "http://127.0.0.1:\(source.port)", "--log", log, "--workers", "2", "--log-format", "json", "--admin",
+                "127.0.0.1:0",
             ] + more, folder: scratch.path, name: name)
         self.process = process
-        let line = try #require(Self.line("capture starts", in: process, seconds: 60), "\(process.errorText)")
-        let address = try JSONValue.parse(Array(line.utf8))["address"]?.stringValue
-        port = try #require(Int(address?.split(separator: ":").last ?? ""), "\(line)")
+        func port(_ text: String) throws -> Int {
+            let line = try #require(Self.line(text, in: process, seconds: 60), "\(process.errorText)")
+            let address = try JSONValue.parse(Array(line.utf8))["address"]?.stringValue
+            return try #require(Int(address?.split(separator: ":").last ?? ""), "\(line)")
+        }
+        adminPort = try port("admin server")
+        self.port = try port("capture starts")
+    }
+
+    /// Runs capture with a log that it cannot open: it has to end by itself.
+    static func refused(_ log: String, _ more: [String] = []) throws -> (ending: ChildProcess.Ending, text: String) {
+        let scratch = try TemporaryFolder("capture-refused")
+        let words = [
+            TestEnvironment.millraced ?? "millraced", "capture", "--listen", "127.0.0.1:0", "--source",
+            "http://127.0.0.1:9", "--log", log, "--log-format", "json",
+        ]
+        let process = try ChildProcess(words + more, folder: scratch.path)
+        while let state = CaptureBroker.state(process.processID), state != "Z" {
+            // One that has opened its log serves until it is stopped.
+            if process.errorText.contains("capture starts") { process.kill(SIGTERM) }
+            usleep(10_000)
+        }
+        return (process.wait(), process.errorText)
     }
 
     func connect() throws -> WireConnection { try WireConnection(port: port) }
+
+    /// The value of a metric without labels; nil when it is not served.
+    func metric(_ name: String) throws -> Double? {
+        let request = Array("GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n".utf8)
+        let answer = try WireConnection(port: adminPort).exchange(request)
+        let line = answer?.bodyText.split(separator: "\n").first { $0.hasPrefix(name + " ") }
+        return line.flatMap { Double($0.dropFirst(name.count + 1)) }
+    }
 
     /// Waits until it logs a line with that text; nil when it has not after `seconds`.
     @discardableResult
@@ -52,6 +81,8 @@ struct CaptureDump {
         let isComplete: Bool
         let status: Int64?
         var id: String { CaptureRequest.id(of: body) }
+        /// Of a read.
+        var key: String { target.components(separatedBy: "?k=").dropFirst().first ?? "" }
     }
 
     let exchanges: [Exchange]
@@ -72,6 +103,11 @@ struct CaptureDump {
                 target: value["target"]?.stringValue ?? "", body: Array(body ?? Data()),
                 isComplete: value["complete"]?.boolValue ?? false, status: value["status"]?.intValue)
         }
+    }
+
+    /// Keys of the reads that are in the log with their answers.
+    var reads: Set<String> {
+        Set(exchanges.filter { $0.isComplete && $0.method == "GET" && $0.status == 200 }.map(\.key))
     }
 
     /// Ids of executed writes that are not in the log as they were executed.
@@ -97,6 +133,17 @@ struct CaptureRecords {
         var hasGapMark = false
         /// Says that something is missing: in words, or by the numbers of its records, which begin at 1.
         var isMarked: Bool { hasGapMark || numbers != Array(1..<Int64(numbers.count) + 1) }
+        /// As `numbers`, without those that had been there already, as a reader takes them.
+        var firstNumbers: [Int64] {
+            var last: Int64 = 0
+            return numbers.filter { number in
+                guard number > last else { return false }
+                last = number
+                return true
+            }
+        }
+        /// No record is missing; one that was sent twice counts where it came first.
+        var isInOrder: Bool { firstNumbers == Array(1..<Int64(firstNumbers.count) + 1) }
     }
 
     private(set) var connections: [String: Connection] = [:]
@@ -122,40 +169,4 @@ struct CaptureRecords {
             connections[name] = connection
         }
     }
-}
-
-/// The real broker of these tests.
-struct CaptureBroker {
-    let bootstrap: String
-    let processID: pid_t
-
-    init() throws {
-        bootstrap = try #require(TestEnvironment.kafka)
-        let file = try #require(TestEnvironment.kafkaFolder) + "/broker-1/pid"
-        let text = String(decoding: try FileTree.read(file), as: UTF8.self)
-        processID = try #require(pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)))
-        try #require(processID > 1)
-    }
-
-    /// Makes a topic of its own and returns its log's address.
-    func makeTopic(_ label: String, partitions: Int32 = 3) throws -> String {
-        let address = "kafka://\(bootstrap)/millrace-\(label)-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-        var options = TrafficLogAddress.Options()
-        options.topicCreation = .init(partitionCount: partitions, replicationFactor: 1)
-        try TrafficLogAddress.parse(address).openWriter(options).close()
-        return address
-    }
-
-    /// Its connections stay open and it answers nothing.
-    func halt() throws {
-        try #require(kill(processID, SIGSTOP) == 0)
-        // "1234 (java) T ...": the state changes when its threads have been caught.
-        while true {
-            let status = String(decoding: try FileTree.read("/proc/\(processID)/stat"), as: UTF8.self)
-            if status.contains(") T ") { return }
-            usleep(1000)
-        }
-    }
-
-    func goOn() { kill(processID, SIGCONT) }
 }

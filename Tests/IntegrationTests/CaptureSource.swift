@@ -101,5 +101,10 @@ enum CaptureRequest {
         return request + Array("0\r\n\r\n".utf8)
     }
 
-    static let read = Array("GET /logs/_doc/1 HTTP/1.1\r\nHost: source\r\nAccept: */*\r\n\r\n".utf8)
+    static let read = read("")
+
+    /// A read with a key of its own in its target.
+    static func read(_ key: String) -> [UInt8] {
+        Array("GET /logs/_doc/1?k=\(key) HTTP/1.1\r\nHost: source\r\nAccept: */*\r\n\r\n".utf8)
+    }
 }

@@ -6,8 +6,11 @@ import TestSupport
 /// - MILLRACE_MILLRACED: the built program
 /// - MILLRACE_BENCH: the built benchmarks, default `millrace-bench` beside it
 /// - MILLRACE_OPENSEARCH_URL: an OpenSearch on this machine **whose indices may be deleted**
-/// - MILLRACE_KAFKA, MILLRACE_KAFKA_DIR: bootstrap address of one broker on this machine **that may be halted and whose
-///   topics may be made and filled**, and the folder of its state, with its process id in `broker-1/pid`
+/// - MILLRACE_KAFKA, MILLRACE_KAFKA_DIR: bootstrap address of one broker on this machine **that may be halted, killed and
+///   started again, and whose topics may be made and filled**, and the folder of its state, with its process id in
+///   `broker-1/pid`. Where its file `env` names addresses with logins and certificates, those are tested too
+/// - MILLRACE_KAFKA_CLUSTER_DIR: the same folder of three brokers, of which one is killed
+/// - MILLRACE_OUTAGE_SECONDS: how long a broker is gone; without it as long as it takes until that is noticed, and more
 /// - MILLRACE_KILL_ROUNDS: how often capture is killed for each log, default 6
 /// - MILLRACE_FIXTURES: folder of unpacked fixtures, default `${XDG_CACHE_HOME:-~/.cache}/millrace-fixtures`, else the
 ///   archives under `Tests/Fixtures/repositories`
@@ -31,10 +34,13 @@ enum TestEnvironment {
 
     static let kafka = variable("MILLRACE_KAFKA")
     static let kafkaFolder = variable("MILLRACE_KAFKA_DIR")
+    static let kafkaClusterFolder = variable("MILLRACE_KAFKA_CLUSTER_DIR")
+    static let outageSeconds = variable("MILLRACE_OUTAGE_SECONDS").flatMap { Double($0) }
     static let killRoundCount = variable("MILLRACE_KILL_ROUNDS").flatMap { Int($0) } ?? 6
 
     static var hasCapture: Bool { millraced != nil && millrace != nil }
     static var hasCaptureAndKafka: Bool { hasCapture && kafka != nil && kafkaFolder != nil }
+    static var hasCaptureAndCluster: Bool { hasCapture && kafkaClusterFolder != nil }
     static var hasProgram: Bool { millraced != nil && bench != nil }
     static var hasTarget: Bool { millraced != nil && openSearch != nil }
     static var hasProgramAndTarget: Bool { hasProgram && hasTarget }
