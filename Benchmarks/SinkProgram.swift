@@ -12,6 +12,7 @@ func runSink(arguments: [String]) throws {
     options.port = port
     options.threadCount = try arguments.int("threads", default: 1)
     options.recordPath = arguments.text("record")
+    options.journalPath = arguments.text("journal")
     options.delayMilliseconds = try arguments.int("slow-ms", default: 0)
     options.versionNumber = arguments.text("version") ?? options.versionNumber
     options.itemFault = try fault(arguments, "status-every")

@@ -7,7 +7,11 @@ let benchmarks: [(name: String, summary: String, run: ([String]) throws -> Void)
         runMakeSnapshot
     ),
     ("documents", "[--bytes 1.5GB] [--seed S]: the same documents, a line each", runDocuments),
-    ("sink", "--listen 127.0.0.1:PORT [--record FILE] [--status-every N:429] [--slow-ms N] [--threads N]", runSink),
+    (
+        "sink",
+        "--listen 127.0.0.1:PORT [--record FILE] [--journal FILE] [--status-every N:429] [--slow-ms N] [--threads N]",
+        runSink
+    ),
     ("machine", "[--json] [--bytes 400MB]", runMachineBenchmark),
     ("decode", "[--repository DIR --snapshot NAME] [--bytes 100MB] [--checksums]", runDecodeBenchmark),
     ("http-head", "[options]", runHTTPHeadBenchmark),

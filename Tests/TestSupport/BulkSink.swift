@@ -17,6 +17,8 @@ package struct SinkOptions: Sendable {
     package var delayMilliseconds = 0
     /// `index TAB id LF` of accepted documents are appended here before the answer goes out.
     package var recordPath: String?
+    /// `N TAB STATUS LF` of every request with a member `k=N` in its query is appended here before its answer goes out.
+    package var journalPath: String?
     /// The same in memory.
     package var isRecording = false
     package var versionNumber = "2.19.4"
@@ -48,7 +50,8 @@ package struct SinkCounts: Sendable {
 
 /// A stand-in for a target cluster that accepts every bulk at socket speed: plain threads, each with an epoll loop and
 /// a listening socket of its own. Not a server to learn from: it trusts its peer and
-/// knows HTTP/1.1 with Content-Length.
+/// knows HTTP/1.1 with Content-Length or chunks. It also takes orders: `/_sink/outage?kind=503&seconds=60` (see
+/// `SinkOutage`), `/_sink/outage?kind=none`, `/_sink/counts`, `/_sink/reset`.
 // Sound: what changes is behind the mutexes; everything else is set before the threads start.
 package final class BulkSink: @unchecked Sendable {
     package let options: SinkOptions
@@ -58,18 +61,16 @@ package final class BulkSink: @unchecked Sendable {
     let requestSequence = Atomic<Int>(0)
     private let records = Mutex<[UInt8]>([])
     private let waiters = Mutex<[(documents: Int, signal: DispatchSemaphore)]>([])
+    let outage = Mutex<SinkOutage?>(nil)
     private let recordDescriptor: Int32
+    private let journalDescriptor: Int32
     private var threads: [pthread_t] = []
     private var stopEvents: [Int32] = []
 
     package init(_ options: SinkOptions = SinkOptions()) throws {
         self.options = options
-        if let path = options.recordPath {
-            recordDescriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-            guard recordDescriptor >= 0 else { throw FileFailure("open \(path)", errno) }
-        } else {
-            recordDescriptor = -1
-        }
+        recordDescriptor = try Self.openToAppend(options.recordPath)
+        journalDescriptor = try Self.openToAppend(options.journalPath)
         port = options.port
         for _ in 0..<max(1, options.threadCount) {
             let listener = try Self.listen(port)
@@ -79,6 +80,16 @@ package final class BulkSink: @unchecked Sendable {
             start(BulkSinkLoop(self, listener, stopEvent))
         }
     }
+
+    private static func openToAppend(_ path: String?) throws -> Int32 {
+        guard let path else { return -1 }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw FileFailure("open \(path)", errno) }
+        return descriptor
+    }
+
+    /// Starts an outage, or ends the one there is.
+    package func setOutage(_ next: SinkOutage?) { outage.withLock { $0 = next } }
 
     package var snapshot: SinkCounts { counts.withLock { $0 } }
     package var url: String { "http://127.0.0.1:\(port)" }
@@ -116,7 +127,14 @@ package final class BulkSink: @unchecked Sendable {
         for event in stopEvents { close(event) }
         threads = []
         stopEvents = []
-        if recordDescriptor >= 0 { close(recordDescriptor) }
+        for descriptor in [recordDescriptor, journalDescriptor] where descriptor >= 0 { close(descriptor) }
+    }
+
+    var isJournaling: Bool { journalDescriptor >= 0 }
+
+    func journal(_ number: Substring, status: Int) {
+        let line = Array("\(number)\t\(status)\n".utf8)
+        line.withUnsafeBytes { try? FileTree.writeAll(journalDescriptor, $0, "journal") }
     }
 
     func record(_ lines: [UInt8]) {

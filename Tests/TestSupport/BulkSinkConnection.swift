@@ -1,5 +1,6 @@
 import CISAL
 import Glibc
+import HTTPMessage
 
 /// One connection of a sink: requests one after another, bodies consumed as they arrive.
 final class BulkSinkConnection {
@@ -9,17 +10,23 @@ final class BulkSinkConnection {
     private let sink: BulkSink
     private var head: [UInt8] = []
     private var request: Request?
+    /// The number to journal with the status of the answer.
+    private var journaled: Substring?
 
     private struct Request {
         var method = ""
         var path = ""
         var query = ""
         var remainingBytes = 0
+        var chunks: HTTPBodyScanner?
         var isGzip = false
         var isClosing = false
         var compressed: [UInt8] = []
         var bulk: BulkBodyCounter?
         var faultStatus: Int?
+        var isHung = false
+
+        var isWhole: Bool { chunks?.isComplete ?? (remainingBytes == 0) }
     }
 
     init(_ sink: BulkSink) { self.sink = sink }
@@ -29,12 +36,15 @@ final class BulkSinkConnection {
         while !rest.isEmpty && !isClosing {
             if request == nil {
                 rest = receiveHead(rest)
+            } else if request?.chunks != nil {
+                rest = receiveChunks(rest)
             } else {
                 let count = min(rest.count, request?.remainingBytes ?? 0)
+                request?.remainingBytes -= count
                 receiveBody(UnsafeRawBufferPointer(rebasing: rest[0..<count]))
                 rest = UnsafeRawBufferPointer(rebasing: rest[count...])
             }
-            if request?.remainingBytes == 0 { answer() }
+            if !isClosing, request?.isWhole == true { answer() }
         }
     }
 
@@ -70,15 +80,35 @@ final class BulkSinkConnection {
             let value = line[line.index(after: colon)...].drop { $0 == " " }
             switch name {
             case "content-length": parsed.remainingBytes = Int(value) ?? 0
+            case "transfer-encoding": parsed.chunks = HTTPBodyScanner(framing: .chunked)
             case "content-encoding": parsed.isGzip = value == "gzip"
-            case "transfer-encoding": return refuse("411 Length Required")
             case "connection": parsed.isClosing = value.lowercased() == "close"
             case "expect": output += Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
             default: break
             }
         }
-        if parsed.path.hasSuffix("/_bulk") { startBulk(&parsed) }
+        switch parsed.path.hasPrefix("/_sink/") ? nil : sink.outage.withLock({ SinkOutage.next(&$0) }) {
+        case .drop: isClosing = true
+        case .hang: parsed.isHung = true
+        case .status(let status): parsed.faultStatus = status
+        case nil: if parsed.path.hasSuffix("/_bulk") { startBulk(&parsed) }
+        }
         request = parsed
+    }
+
+    /// Takes what belongs to the body; the rest is returned.
+    private func receiveChunks(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        var position = 0
+        while true {
+            guard let step = try? request?.chunks?.next(in: bytes, at: &position) else {
+                refuse("400 Bad Request")
+                return UnsafeRawBufferPointer(rebasing: bytes[bytes.count...])
+            }
+            switch step {
+            case .content(let range): receiveBody(UnsafeRawBufferPointer(rebasing: bytes[range]))
+            case .needsMoreBytes, .complete: return UnsafeRawBufferPointer(rebasing: bytes[position...])
+            }
+        }
     }
 
     private func startBulk(_ parsed: inout Request) {
@@ -97,7 +127,6 @@ final class BulkSinkConnection {
 
     private func receiveBody(_ bytes: UnsafeRawBufferPointer) {
         let isBulk = request?.bulk != nil
-        request?.remainingBytes -= bytes.count
         if request?.isGzip == true {
             request?.compressed.append(contentsOf: bytes)
         } else {
@@ -115,9 +144,12 @@ final class BulkSinkConnection {
     private func answer() {
         guard var done = request else { return }
         request = nil
+        if done.isHung { return }
         if done.isClosing { isClosing = true }
+        journaled = sink.isJournaling ? Self.journalNumber(done.query) : nil
         if let status = done.faultStatus {
-            sink.counts.withLock { $0.bulkRequests += 1 }
+            let isBulk = done.path.hasSuffix("/_bulk")
+            sink.counts.withLock { if isBulk { $0.bulkRequests += 1 } else { $0.otherRequests += 1 } }
             let type = BulkBodyCounter.errorType(status)
             return respond(
                 "\(status) Refused", Array("{\"error\":{\"type\":\"\(type)\"},\"status\":\(status)}".utf8), isBulk: true
@@ -125,7 +157,29 @@ final class BulkSinkConnection {
         }
         if done.bulk != nil { return answerBulk(&done) }
         sink.counts.withLock { $0.otherRequests += 1 }
-        respond("200 OK", Array(otherAnswer(done.method, done.path).utf8), withoutBody: done.method == "HEAD")
+        if done.method == "PUT" || done.method == "POST", let answer = documentAnswer(done.path) {
+            return respond("201 Created", Array(answer.utf8))
+        }
+        respond(
+            "200 OK", Array(otherAnswer(done.method, done.path, done.query).utf8), withoutBody: done.method == "HEAD")
+    }
+
+    /// The digits of a member `k=N` of a query.
+    private static func journalNumber(_ query: String) -> Substring? {
+        for member in query.split(separator: "&") where member.hasPrefix("k=") { return member.dropFirst(2) }
+        return nil
+    }
+
+    /// The answer to writing one document; nil for another path.
+    private func documentAnswer(_ path: String) -> String? {
+        let parts = path.split(separator: "/")
+        guard parts.count >= 2, parts[1] == "_doc" || parts[1] == "_create" else { return nil }
+        let number = sink.faultSequence.add(1, ordering: .relaxed).newValue
+        let id = parts.count > 2 ? String(parts[2]) : "auto-\(number)"
+        return """
+            {"_index":"\(parts[0])","_id":"\(id)","_version":1,"result":"created",\
+            "_shards":{"total":1,"successful":1,"failed":0},"_seq_no":\(number),"_primary_term":1}
+            """
     }
 
     private func answerBulk(_ done: inout Request) {
@@ -159,6 +213,10 @@ final class BulkSinkConnection {
     }
 
     private func respond(_ status: String, _ body: [UInt8], withoutBody: Bool = false, isBulk: Bool = false) {
+        if let number = journaled {
+            journaled = nil
+            sink.journal(number, status: Int(status.prefix(3)) ?? 0)
+        }
         var bytes = Array(
             ("HTTP/1.1 \(status)\r\ncontent-type: application/json; charset=UTF-8\r\n"
                 + "content-length: \(body.count)\r\n\r\n").utf8)
@@ -176,7 +234,7 @@ final class BulkSinkConnection {
         isClosing = true
     }
 
-    private func otherAnswer(_ method: String, _ path: String) -> String {
+    private func otherAnswer(_ method: String, _ path: String, _ query: String) -> String {
         switch path {
         case "/":
             let distribution =
@@ -189,6 +247,11 @@ final class BulkSinkConnection {
                 "tagline":"The OpenSearch Project: https://opensearch.org/"}
                 """
         case "/_sink/counts": return sink.snapshot.json
+        case "/_sink/outage":
+            let outage = SinkOutage(query: query)
+            guard outage != nil || query == "kind=none" else { return "{\"error\":\"no such outage\"}" }
+            sink.setOutage(outage)
+            return "{\"acknowledged\":true}"
         case "/_sink/reset":
             sink.reset()
             return "{}"
