@@ -121,8 +121,8 @@ extension ProxyConnection {
     /// Sends bytes of a request, or of a tunnel, to the source.
     func sendToSource(_ bytes: UnsafeRawBufferPointer) {
         guard phase != .closed else { return }
+        if link == nil { link = loop.link(for: self) } else if !isForwarded { link?.requestBegins() }
         isForwarded = true
-        if link == nil { link = loop.link(for: self) }
         link?.write(bytes)
     }
 }

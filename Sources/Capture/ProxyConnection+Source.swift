@@ -81,7 +81,7 @@ extension ProxyConnection {
 
     /// When request and response are whole, the next request may begin.
     func exchangeMayEnd() {
-        guard machine.endExchange() || machine.request == .ended else { return }
+        if machine.endExchange() { isForwarded = false } else if machine.request != .ended { return }
         isRecorded = false
         if phase == .orphaned { return finish() }
         guard machine.request != .ended, !loop.isDraining else { return closeBoth() }
@@ -140,10 +140,16 @@ extension ProxyConnection {
         if !isSourceEnded || machine.request != .ended { sourceIsGone(error) }
     }
 
-    /// The source's side is over. Between exchanges the client's side ends with it, as a direct connection would.
+    /// The source's side is over. When it has nothing of a request, the next connection to it will do as well: servers
+    /// end what is idle, and the client shall not have to notice.
     private func sourceIsGone(_ error: IOError?) {
         guard phase == .open || phase == .orphaned else { return }
-        guard machine.isExchangeOpen, isForwarded || error != nil else { return closeBoth() }
+        guard isForwarded else {
+            link?.giveUp(isAbrupt: false)
+            link = nil
+            isSourceEnded = false
+            return
+        }
         if machine.response == .complete { return closeBoth() }
         if machine.hasResponseBegun {
             // The client has seen the beginning: that the rest is missing, the end of the connection tells.

@@ -4,29 +4,35 @@ import EventIO
 ///
 /// Confined to its loop. The handler of its connection for life, so that a warm connection can change hands. What is
 /// written before it is connected waits here, so that another address can be tried. Bounds: the owner stops reading its
-/// client by `pendingBytes`; of a warm connection's first request at most `retainedBytesLimit` are kept.
+/// client by `pendingBytes`; of a request that an idle connection is tried with, at most `retainedBytesLimit` bytes are
+/// kept.
 final class SourceLink: ConnectionHandler {
     private static let retainedBytesLimit = 64 << 10
+    /// A connection that was idle for longer may be one that the source is closing. Under load none is.
+    static let idleLimit = Duration.milliseconds(100)
 
     unowned(unsafe) let loop: CaptureLoop
     /// nil: warm, or given up.
     private(set) var owner: ProxyConnection?
     private(set) var connection: Connection?
     private(set) var isReady = false
-    /// Taken from the pool and not answered yet: the source may have closed it without our knowing.
+    /// Taken from the pool, or used after it was idle, and not answered since: the source may have closed it without
+    /// our knowing.
     private(set) var isUntried = false
+    private var lastReceived: MonotonicInstant
     private var isPooled: Bool
     private var triesLeft: Int
     private var address: SocketAddress?
     private var queued: [UInt8] = []
     /// What an untried connection was sent; nil when that was too much.
-    private var retained: [UInt8]? = []
+    private var retained: [UInt8]?
     private var endsWriting = false
 
     init(loop: CaptureLoop, owner: ProxyConnection?) {
         self.loop = loop
         self.owner = owner
         isPooled = owner == nil
+        lastReceived = loop.loop.now
         triesLeft = loop.context.source.addressCount
     }
 
@@ -50,6 +56,14 @@ final class SourceLink: ConnectionHandler {
         self.owner = owner
         isPooled = false
         isUntried = true
+        retained = []
+    }
+
+    /// What is written next begins a request, and not the owner's first.
+    func requestBegins() {
+        guard isReady, loop.loop.now - lastReceived > Self.idleLimit else { return }
+        isUntried = true
+        retained = []
     }
 
     func write(_ bytes: UnsafeRawBufferPointer) {
@@ -100,6 +114,7 @@ final class SourceLink: ConnectionHandler {
     func connection(_ connection: Connection, received bytes: UnsafeMutableRawBufferPointer) {
         // Without a request, whatever this is must not be taken for an answer.
         guard let owner else { return connection.abort(with: nil) }
+        lastReceived = loop.loop.now
         if isUntried {
             isUntried = false
             retained = nil

@@ -36,7 +36,7 @@ struct SourceAnswer: Sendable {
 }
 
 /// A source that notes every byte and answers each whole request by a script.
-// Sound: `state` is locked; the rest are constants.
+// Sound: `state` is locked, `idle` is used on the loop's queue; the rest are constants.
 final class ScriptedSource: @unchecked Sendable {
     struct State {
         /// Bytes by connection, in order of acceptance.
@@ -49,6 +49,8 @@ final class ScriptedSource: @unchecked Sendable {
     let loop: EventLoop
     private let listener: Listener
     fileprivate let state = Mutex(State())
+    /// Connections that brought nothing yet.
+    fileprivate var idle: [Connection] = []
     let address: SocketAddress
 
     init(tls: TLSServerConfiguration? = nil, answer: @escaping @Sendable ([UInt8]) -> SourceAnswer) throws {
@@ -71,6 +73,9 @@ final class ScriptedSource: @unchecked Sendable {
     var closedCount: Int { state.withLock { $0.closedCount } }
 
     func stop() { loop.stop() }
+
+    /// Closes one that has not brought anything.
+    func closeIdle() { loop.execute { if !self.idle.isEmpty { self.idle.removeFirst().close() } } }
 }
 
 /// One connection of the scripted source.
@@ -91,7 +96,10 @@ final class SourceConnection: ConnectionHandler {
             } ?? 0
     }
 
+    func connectionReady(_ connection: Connection) { source?.idle.append(connection) }
+
     func connection(_ connection: Connection, received bytes: UnsafeMutableRawBufferPointer) {
+        source?.idle.removeAll { $0 === connection }
         source?.state.withLock { $0.received[index].append(contentsOf: bytes) }
         if isTunnel { return connection.writeCopy(Array(bytes)) }
         current.append(contentsOf: bytes)
