@@ -100,8 +100,10 @@ struct CaptureKafkaTests {
     @Test("every write that the source executed is in the topic after kill -9 under load")
     func killed() throws {
         let scratch = try TemporaryFolder("capture-kill-kafka")
-        try CaptureKillRounds.run(
-            log: try CaptureBroker().makeTopic("killed"), scratch: scratch, seed: 2, checksEachRound: false)
+        let broker = try CaptureBroker()
+        try CaptureKillRounds.run(scratch: scratch, seed: 2, checksEachRound: false) { number in
+            try broker.makeTopic("killed-\(number)")
+        }
     }
 
     // MARK: - An outage that is noticed

@@ -6,8 +6,8 @@ import TestSupport
 /// - MILLRACE_MILLRACED: the built program
 /// - MILLRACE_BENCH: the built benchmarks, default `millrace-bench` beside it
 /// - MILLRACE_OPENSEARCH_URL: an OpenSearch on this machine **whose indices may be deleted**
-/// - MILLRACE_KAFKA, MILLRACE_KAFKA_DIR: bootstrap address of one broker on this machine **that may be halted, killed and
-///   started again, and whose topics may be made and filled**, and the folder of its state, with its process id in
+/// - MILLRACE_KAFKA, MILLRACE_KAFKA_DIR: bootstrap address of one broker on this machine **that may be halted, killed
+///   and started again, and whose topics may be made and filled**, and the folder of its state, with its process id in
 ///   `broker-1/pid`. Where its file `env` names addresses with logins and certificates, those are tested too
 /// - MILLRACE_KAFKA_CLUSTER_DIR: the same folder of three brokers, of which one is killed
 /// - MILLRACE_OUTAGE_SECONDS: how long a broker is gone; without it as long as it takes until that is noticed, and more
