@@ -12,7 +12,6 @@ import TrafficLog
 /// | stage | file | in | out |
 /// |---|---|---|---|
 /// | accept | this one, EventIO's `Listener` | socket | client connection |
-/// | head of the balancer | `ProxyHeaderScanner` | first bytes | the bytes after them |
 /// | framing | `ProxyConnectionStateMachine` | received bytes | parts of requests and responses |
 /// | rules | `RequestRules` | a request's head | recorded or not, redacted, rewritten |
 /// | record | `ConnectionRecorder`, `SegmentPool` | received bytes, where they landed | records |
@@ -190,6 +189,7 @@ package final class CaptureProxy: @unchecked Sendable {
         var address = try SocketAddress.resolve(
             host: host.isEmpty ? "0.0.0.0" : host, port: settings.listenAddress.port)[0]
         var options = ListenerOptions()
+        options.takesProxyHeader = settings.acceptsProxyProtocol
         options.isPortReused = captureLoops.count > 1
         options.connectionLimit = max(1, settings.limits.connectionLimit / captureLoops.count)
         var listeners: [Listener] = []

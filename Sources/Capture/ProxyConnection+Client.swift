@@ -203,7 +203,7 @@ extension ProxyConnection {
 
     /// Reads the client only while what comes can go somewhere.
     func settleClientReading() {
-        guard phase == .open || phase == .proxyHeader else { return }
+        guard phase == .open else { return }
         let mustWait =
             !stash.isEmpty || parkedStep != nil || heldBytes > Self.heldLimitBytes
             || (link?.pendingBytes ?? 0) > Self.pendingLimitBytes || recorder?.hasBacklog == true

@@ -46,7 +46,6 @@ extension ProxyConnection {
     func clientEnded() {
         switch phase {
         case .lingering: client.close()
-        case .proxyHeader: closeBoth()
         case .open:
             switch machine.request {
             case .complete: return
@@ -71,6 +70,10 @@ extension ProxyConnection {
         case .tlsHandshake, .tlsVerify:
             loop.metrics.handshakeFailures.increment()
             loop.context.clientTrouble.warning("TLS handshake with a client failed", [.error: .text(error.message)])
+        case .proxyHeader:
+            loop.metrics.clientFailures.increment()
+            loop.context.clientTrouble.warning(
+                "a connection does not begin with a PROXY protocol header", [.error: .text(error.message)])
         default:
             loop.metrics.clientFailures.increment()
             loop.context.log.debug("client connection failed", [.error: .text(error.message)])
@@ -140,7 +143,6 @@ extension ProxyConnection {
     /// The proxy stops: what is open is finished, what is idle is closed.
     func drain() {
         switch phase {
-        case .proxyHeader: closeBoth()
         case .open: if machine.request == .idle, stash.isEmpty, parkedStep == nil { closeBoth() }
         case .lingering, .orphaned, .closed: break
         }
@@ -173,7 +175,7 @@ extension ProxyConnection {
             recorder.flush()
         }
         checkClient(&deadlines)
-        if phase == .open || phase == .orphaned || phase == .proxyHeader { checkExchange(&deadlines) }
+        if phase == .open || phase == .orphaned { checkExchange(&deadlines) }
         if phase != .closed, let next = deadlines.next {
             arm(within: max(next - loop.loop.now, .milliseconds(1)))
         }
@@ -197,10 +199,6 @@ extension ProxyConnection {
 
     private func checkExchange(_ deadlines: inout DeadlineCheck) {
         let limits = loop.deadlines
-        if phase == .proxyHeader {
-            if deadlines.passed(lastActivity, limits.head) { closeBoth() }
-            return
-        }
         if let since = heldSince {
             if deadlines.passed(since, limits.hold) { logFailedHeldRequest() }
             return
@@ -234,22 +232,6 @@ extension ProxyConnection {
 
     private func parkedTooLong() {
         if loop.outagePolicy == .forward { goOnUnrecorded() } else { refuseForOutage(isComplete: true) }
-    }
-
-    // MARK: PROXY protocol
-
-    func takeProxyHeader(_ bytes: UnsafeRawBufferPointer) {
-        switch proxyHeader.take(bytes) {
-        case .incomplete: return
-        case .malformed:
-            loop.metrics.clientFailures.increment()
-            loop.context.clientTrouble.warning("a connection does not begin with a PROXY protocol header")
-            closeBoth(isAbrupt: true)
-        case .complete(let rest):
-            phase = .open
-            stash = rest
-            takeStash()
-        }
     }
 }
 

@@ -20,8 +20,6 @@ final class ProxyConnection: ConnectionHandler {
     static let lingerTimeout = Duration.seconds(2)
 
     enum Phase: UInt8 {
-        /// Before the first request: the PROXY protocol's header is due.
-        case proxyHeader
         case open
         /// The last answer is given; what the client still sends is thrown away.
         case lingering
@@ -50,7 +48,6 @@ final class ProxyConnection: ConnectionHandler {
     var recorder: ConnectionRecorder?
     var link: SourceLink?
     var phase = Phase.open
-    var proxyHeader = ProxyHeaderScanner()
 
     // The current exchange.
     /// The request and its response go into the record.
@@ -92,7 +89,6 @@ final class ProxyConnection: ConnectionHandler {
         machine = ProxyConnectionStateMachine(
             classifier: loop.context.classifier, headBytes: loop.context.settings.limits.headBytes,
             bodyBytes: loop.context.settings.limits.bodyBytes)
-        if loop.context.settings.acceptsProxyProtocol { phase = .proxyHeader }
     }
 
     /// When the request's oldest bytes that wait for the log began to; nil when none do.
@@ -131,7 +127,6 @@ final class ProxyConnection: ConnectionHandler {
                 stash.append(contentsOf: bytes)
             }
             if stash.isEmpty { settleClientReading() } else { takeStash() }
-        case .proxyHeader: takeProxyHeader(bytes)
         case .lingering, .orphaned, .closed: break
         }
     }

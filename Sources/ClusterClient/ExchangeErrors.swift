@@ -61,7 +61,7 @@ struct ExchangeErrors: Sendable {
                 .tlsHandshakeFailed, .retry,
                 "does that port speak TLS (if not, use http:// in its address), or does it want a client certificate?")
         case .tlsConfiguration: return failure(.invalidSettings, .stop, "check the certificate and key files")
-        case .invalidAddress, .addressInUse: return failure(.invalidSettings, .stop, "check the address")
+        case .invalidAddress, .addressInUse, .proxyHeader: return failure(.invalidSettings, .stop, "check the address")
         case .reset where cause.message.hasPrefix("TLS handshake"):
             return failure(.connectionLost, .retry, "does that port speak TLS? If not, use http:// in its address")
         case .reset: return failure(.connectionLost, .retry, "the connection was closed while it was being made")

@@ -19,6 +19,8 @@ package final class Connection: PollTarget, @unchecked Sendable {
     enum State {
         /// The TCP connect is under way.
         case connecting
+        /// The PROXY protocol's header is due.
+        case proxyHeader
         /// TCP is up, TLS is not.
         case handshaking
         /// Usable.
@@ -72,6 +74,7 @@ package final class Connection: PollTarget, @unchecked Sendable {
     /// became ready.
     package internal(set) var lastActivity: MonotonicInstant
 
+    var proxyHeader = ProxyHeaderScanner()
     // TLS: see Connection+TLS.swift.
     var ssl: OpaquePointer?
     var tlsClient: TLSClientConfiguration?
@@ -136,10 +139,11 @@ package final class Connection: PollTarget, @unchecked Sendable {
         register()
         guard !hasEnd else { return }
         _ = millrace_set_option(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
-        guard ssl != nil else { return becomeReady() }
+        guard ssl != nil || state == .proxyHeader else { return becomeReady() }
         deadline = loop.schedule(after: handshakeTimeout) { [unowned(unsafe) self] in
             let limit = handshakeTimeout.shortText
-            fail(IOError(code: .timedOut, message: "TLS handshake with \(remoteAddress): not done within \(limit)"))
+            let step = state == .proxyHeader ? "PROXY protocol header of" : "TLS handshake with"
+            fail(IOError(code: .timedOut, message: "\(step) \(remoteAddress): not done within \(limit)"))
         }
     }
 
@@ -226,6 +230,8 @@ package final class Connection: PollTarget, @unchecked Sendable {
         switch state {
         case .connecting:
             if mask & (millrace_epoll_out | broken) != 0 { finishConnecting(mask) }
+        case .proxyHeader:
+            continueProxyHeader()
         case .handshaking:
             continueHandshake()
         case .open:

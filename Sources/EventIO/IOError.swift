@@ -21,6 +21,8 @@ package struct IOError: Error, Sendable, CustomStringConvertible {
         case tlsHandshake
         /// The peer's certificate was not accepted.
         case tlsVerify
+        /// The connection does not begin with the PROXY protocol's header.
+        case proxyHeader
         /// A certificate, key or authority file cannot be used.
         case tlsConfiguration
         /// This side closed: the loop stopped or the owner gave the connection up.
@@ -45,7 +47,7 @@ package struct IOError: Error, Sendable, CustomStringConvertible {
         switch code {
         case .refused, .timedOut, .reset, .unreachable, .resolveFailed, .closed: true
         case .tlsHandshake: true
-        case .tlsVerify, .tlsConfiguration, .invalidAddress, .addressInUse: false
+        case .tlsVerify, .tlsConfiguration, .proxyHeader, .invalidAddress, .addressInUse: false
         case .system(let number):
             number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM || number == EADDRNOTAVAIL
                 || number == EAGAIN

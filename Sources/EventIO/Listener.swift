@@ -9,6 +9,9 @@ package struct ListenerOptions: Sendable {
     package var backlogCount: Int32 = 1024
     /// At this many open connections accepting pauses; further ones wait in the backlog.
     package var connectionLimit = Int.max
+    /// Connections begin with the PROXY protocol's header, before TLS; it is taken off.
+    package var takesProxyHeader = false
+    /// For that header and the TLS handshake together.
     package var handshakeTimeout = Duration.seconds(10)
     /// After an accept that failed for want of descriptors or memory, nothing is accepted for so long.
     package var acceptBackoff = Duration.milliseconds(100)
@@ -161,6 +164,7 @@ package final class Listener: PollTarget, @unchecked Sendable {
                 connection.fail(error)
             }
         }
+        if options.takesProxyHeader { connection.state = .proxyHeader }
         connection.startAccepted(handler: handler, handshakeTimeout: options.handshakeTimeout)
     }
 

@@ -24,8 +24,8 @@ package enum CaptureFlags {
                 + "given several times."),
         FlagDeclaration(
             "--proxy-protocol", .switchedOn, group: "What is proxied", default: "false",
-            help: "Every connection begins with a PROXY protocol header, version 1 or 2, as load balancers write it. "
-                + "Not together with --tls-certificate."),
+            help: "Every connection begins with a PROXY protocol header, version 1 or 2, as load balancers write it; "
+                + "with TLS it comes before the handshake."),
     ]
 
     private static let recording = [

@@ -206,9 +206,6 @@ extension CaptureSettings {
             tls.clientCAFile = authority
             tls.clientCertificates = asked
             self.tls = tls
-            if acceptsProxyProtocol {
-                reader.note("--proxy-protocol", "cannot be combined with --tls-certificate")
-            }
         } else if asked != .none {
             reader.note("--client-certificates", "needs --tls-certificate and --tls-key")
         }

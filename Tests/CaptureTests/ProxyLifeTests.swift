@@ -271,23 +271,34 @@ import TrafficLog
 
     @Test func theProxyProtocolsHeaderIsTakenOff() throws {
         let rig = try ProxyRig { $0.acceptsProxyProtocol = true }
-        let binary: [UInt8] =
-            [0x0D, 0x0A, 0x0D, 0x0A, 0, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A, 0x21, 0x11, 0, 12]
-            + [127, 0, 0, 1, 127, 0, 0, 1, 0, 80, 0, 81]
-        for header in [Array("PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n".utf8), binary] {
+        for header in Self.proxyHeaders {
             for cut in [0, 5, header.count] {
                 let client = try rig.client()
                 try client.send([UInt8](header[..<cut]))
-                usleep(2000)
                 try client.send(header[cut...] + Array(get.utf8))
                 #expect(try client.receiveResponse().hasSuffix("ok"))
             }
         }
-        #expect(rig.source.requests == Array(repeating: Array(get.utf8), count: 6))
+        #expect(rig.source.requests == Array(repeating: Array(get.utf8), count: 9))
         let client = try rig.client()
         try client.send(get)
         #expect(client.receiveAll().isEmpty)
+        eventually("it is counted") { rig.metric("capture_client_failures_total") == "1" }
+        // A probe is no failure.
+        do { _ = try rig.client() }
+        eventually("all are closed") { rig.metric("capture_open_connections") == "0" }
+        #expect(rig.metric("capture_client_failures_total") == "1")
     }
+
+    /// Both versions, and one with more than the window that the header is looked at through.
+    static let proxyHeaders: [[UInt8]] = {
+        let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
+        return [
+            Array("PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n".utf8),
+            signature + [0x21, 0x11, 0, 12, 127, 0, 0, 1, 127, 0, 0, 1, 0, 80, 0, 81],
+            signature + [0x20, 0x00, 0x07, 0xD0] + [UInt8](repeating: 0x0A, count: 2000),
+        ]
+    }()
 
     @Test func warmConnectionsAreUsedAndReplaced() throws {
         let rig = try ProxyRig { $0.limits.warmConnectionCount = 2 }

@@ -129,4 +129,73 @@ import TrafficLog
         #expect(with.answer.suffix(2) == Array("ok".utf8))
         #expect(rig.source.requests.count == 1)
     }
+
+    /// The header is sent before the ClientHello, by a relay that opens the connection as a load balancer would.
+    @Test func theProxyProtocolsHeaderComesBeforeTLS() throws {
+        let certificates = try TestCertificates()
+        defer { certificates.remove() }
+        let rig = try ProxyRig {
+            $0.tls = .init(
+                certificateFile: certificates.server.certificateFile, keyFile: certificates.server.keyFile)
+            $0.acceptsProxyProtocol = true
+        }
+        let tls = try TLSClientConfiguration(caFile: certificates.authorityFile)
+        for header in ProxyLifeTests.proxyHeaders {
+            let balancer = try Balancer(to: rig.proxy.localAddress, header: header)
+            defer { balancer.stop() }
+            let client = TLSClient(put)
+            try client.run(balancer.address, tls)
+            #expect(client.answer.suffix(2) == Array("ok".utf8))
+        }
+        #expect(rig.source.requests == Array(repeating: Array(put.utf8), count: 3))
+        // Without the header it is no handshake that fails.
+        let bare = TLSClient(put)
+        try bare.run(rig.proxy.localAddress, tls)
+        #expect(bare.answer.isEmpty)
+        eventually("it is counted") { rig.metric("capture_client_failures_total") == "1" }
+        #expect(rig.metric("capture_tls_handshake_failures_total") == "0")
+    }
+}
+
+/// Passes connections on with a header in front.
+// Sound: constants only; what belongs to a connection is used on the loop.
+private final class Balancer: @unchecked Sendable {
+    /// One side of a connection; what it gets goes to the other.
+    private final class Side: ConnectionHandler {
+        var other: Connection?
+        var early: [UInt8] = []
+
+        func connection(_ connection: Connection, received bytes: UnsafeMutableRawBufferPointer) {
+            if let other { other.writeCopy(Array(bytes)) } else { early += Array(bytes) }
+        }
+
+        func connectionClosed(_ connection: Connection, error: IOError?) {
+            other?.close()
+            other = nil
+        }
+    }
+
+    private let loop: EventLoop
+    private let listener: Listener
+    var address: SocketAddress { listener.localAddress }
+
+    init(to target: SocketAddress, header: [UInt8]) throws {
+        let loop = try EventLoop(label: "balancer")
+        self.loop = loop
+        loop.start()
+        listener = try Listener(on: loop, address: try SocketAddress.resolve(host: "127.0.0.1", port: 0)[0]) {
+            accepted in
+            let (near, far) = (Side(), Side())
+            far.other = accepted
+            let connection = Connection.connect(on: loop, to: target, timeout: .seconds(10), handler: far)
+            connection.writeCopy(header)
+            near.other = connection
+            return near
+        }
+    }
+
+    func stop() {
+        listener.close()
+        loop.stop()
+    }
 }

@@ -64,7 +64,7 @@ import Testing
 
     @Test func contradictionsAreRefused() throws {
         for wrong in [
-            "--log-outage spool", "--spool /s", "--proxy-protocol --tls-certificate c --tls-key k",
+            "--log-outage spool", "--spool /s",
             "--source-certificate c", "--source-ca c --insecure", "--client-ca x", "--kafka-property a=b",
             "--redact-header a:b",
         ] {
