@@ -1,8 +1,7 @@
+import JSONBytes
+
 /// A `_bulk` response that cannot be read, with the byte offset where reading stopped.
-package struct BulkResponseError: Error, Equatable, Sendable {
-    package let offset: Int
-    package let message: String
-}
+package typealias BulkResponseError = JSONError
 
 /// Reads a `_bulk` response in one pass, without a value tree.
 ///
@@ -19,6 +18,8 @@ package struct BulkResponseScanner {
         package var range: Range<Int>
         /// Where its `error` value stands.
         package var error: Range<Int>?
+        /// Where the text of its `_id` stands, without the quotation marks and with its escapes.
+        package var id: Range<Int>?
     }
 
     /// What the response says as a whole.
@@ -73,6 +74,10 @@ package struct BulkResponseScanner {
                     let errorStart = cursor.offset
                     try cursor.skipValue()
                     result.error = errorStart..<cursor.offset
+                } else if cursor.equals(key, "_id"), cursor.peek() == UInt8(ascii: "\"") {
+                    let idStart = cursor.offset + 1
+                    try cursor.skipValue()
+                    result.id = idStart..<(cursor.offset - 1)
                 } else {
                     try cursor.skipValue()
                 }

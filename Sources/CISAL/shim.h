@@ -42,9 +42,13 @@ static inline int millrace_inflate_raw(
 /// Bytes that `millrace_gzip` needs at the most for `count` bytes of input.
 static inline size_t millrace_gzip_bound(size_t count) { return count + count / 64 + 1024; }
 
-/// A whole gzip member (RFC 1952) of `in`, level 1. Returns the number of bytes written, 0 when memory is out or `out`
-/// is too small.
-static inline size_t millrace_gzip(const uint8_t *in, size_t in_count, uint8_t *out, size_t out_count) {
+/// Forms of a compressed message body: gzip (RFC 1952), zlib (RFC 1950), raw DEFLATE (RFC 1951).
+enum { MILLRACE_CODING_GZIP = 0, MILLRACE_CODING_ZLIB = 1, MILLRACE_CODING_RAW = 2 };
+
+/// The whole of `in` in one of these forms, level 1. Returns the number of bytes written, 0 when memory is out or `out`
+/// is too small (`millrace_gzip_bound` is enough).
+static inline size_t millrace_compress(
+    int coding, const uint8_t *in, size_t in_count, uint8_t *out, size_t out_count) {
     size_t level_bytes = ISAL_DEF_LVL1_DEFAULT;
     struct isal_zstream *stream = (struct isal_zstream *)malloc(sizeof(struct isal_zstream) + level_bytes);
     if (!stream) return 0;
@@ -52,7 +56,8 @@ static inline size_t millrace_gzip(const uint8_t *in, size_t in_count, uint8_t *
     stream->level = 1;
     stream->level_buf = (uint8_t *)(stream + 1);
     stream->level_buf_size = (uint32_t)level_bytes;
-    stream->gzip_flag = IGZIP_GZIP;
+    stream->gzip_flag = coding == MILLRACE_CODING_GZIP ? IGZIP_GZIP
+                        : coding == MILLRACE_CODING_ZLIB ? IGZIP_ZLIB : IGZIP_DEFLATE;
     stream->end_of_stream = 1;
     stream->flush = NO_FLUSH;
     stream->next_in = (uint8_t *)(uintptr_t)in;
@@ -65,38 +70,75 @@ static inline size_t millrace_gzip(const uint8_t *in, size_t in_count, uint8_t *
     return written;
 }
 
-/// Inflates a whole gzip body into memory that the caller frees. Returns NULL when it is not gzip, is cut off or holds
-/// more than `limit` bytes.
-static inline uint8_t *millrace_gunzip(const uint8_t *in, size_t in_count, size_t limit, size_t *out_count) {
+/// A whole gzip member of `in`, level 1, as `millrace_compress`.
+static inline size_t millrace_gzip(const uint8_t *in, size_t in_count, uint8_t *out, size_t out_count) {
+    return millrace_compress(MILLRACE_CODING_GZIP, in, in_count, out, out_count);
+}
+
+/// What became of `millrace_decompress`.
+enum {
+    MILLRACE_DECOMPRESSED = 0,
+    MILLRACE_DECOMPRESS_NO_MEMORY,
+    MILLRACE_DECOMPRESS_CORRUPT,
+    MILLRACE_DECOMPRESS_CUT_OFF,
+    MILLRACE_DECOMPRESS_TOO_LARGE,  // more than `limit` bytes
+};
+
+/// Inflates a whole body in one of the forms into memory that the caller frees (`*out`, set on success only). What
+/// follows the stream's end is passed over, as the engines do. `*consumed` is where reading stopped.
+static inline int millrace_decompress(
+    int coding, const uint8_t *in, size_t in_count, size_t limit, uint8_t **out, size_t *out_count, size_t *consumed) {
+    *consumed = 0;
     struct inflate_state *state = millrace_inflate_new();
-    if (!state) return NULL;
+    if (!state) return MILLRACE_DECOMPRESS_NO_MEMORY;
     isal_inflate_init(state);
-    state->crc_flag = IGZIP_GZIP;
+    state->crc_flag = coding == MILLRACE_CODING_GZIP ? ISAL_GZIP
+                      : coding == MILLRACE_CODING_ZLIB ? ISAL_ZLIB : ISAL_DEFLATE;
     state->next_in = (uint8_t *)(uintptr_t)in;
     state->avail_in = (uint32_t)in_count;
     size_t capacity = in_count * 4 + 1024, count = 0;
     if (capacity > limit) capacity = limit;
-    uint8_t *out = (uint8_t *)malloc(capacity ? capacity : 1);
-    while (out) {
-        state->next_out = out + count;
+    int outcome = MILLRACE_DECOMPRESS_NO_MEMORY;
+    uint8_t *memory = (uint8_t *)malloc(capacity ? capacity : 1);
+    while (memory) {
+        state->next_out = memory + count;
         state->avail_out = (uint32_t)(capacity - count);
         int code = isal_inflate(state);
         count = capacity - state->avail_out;
-        if (code != ISAL_DECOMP_OK) break;
+        *consumed = in_count - state->avail_in;
+        outcome = MILLRACE_DECOMPRESS_CORRUPT;
+        if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT && code != ISAL_OUT_OVERFLOW) break;
         if (state->block_state == ISAL_BLOCK_FINISH) {
-            millrace_inflate_free(state);
-            *out_count = count;
-            return out;
+            outcome = MILLRACE_DECOMPRESSED;
+            break;
         }
-        if (state->avail_out > 0 || capacity == limit) break;  // the input ended early, or the limit is reached
+        outcome = MILLRACE_DECOMPRESS_CUT_OFF;
+        if (state->avail_out > 0) break;
+        outcome = MILLRACE_DECOMPRESS_TOO_LARGE;
+        if (capacity == limit) break;
         capacity = capacity > limit / 2 ? limit : capacity * 2;
-        uint8_t *grown = (uint8_t *)realloc(out, capacity);
+        outcome = MILLRACE_DECOMPRESS_NO_MEMORY;
+        uint8_t *grown = (uint8_t *)realloc(memory, capacity);
         if (!grown) break;
-        out = grown;
+        memory = grown;
     }
-    free(out);
     millrace_inflate_free(state);
-    return NULL;
+    if (outcome == MILLRACE_DECOMPRESSED) {
+        *out = memory;
+        *out_count = count;
+    } else {
+        free(memory);
+    }
+    return outcome;
+}
+
+/// Inflates a whole gzip body into memory that the caller frees. Returns NULL when it is not gzip, is cut
+/// off or holds more than `limit` bytes.
+static inline uint8_t *millrace_gunzip(const uint8_t *in, size_t in_count, size_t limit, size_t *out_count) {
+    uint8_t *out = NULL;
+    size_t consumed;
+    int outcome = millrace_decompress(MILLRACE_CODING_GZIP, in, in_count, limit, &out, out_count, &consumed);
+    return outcome == MILLRACE_DECOMPRESSED ? out : NULL;
 }
 
 /// Memory for raw DEFLATE at isa-l's level 3, the densest it has; one stream at a time, not shared between threads.

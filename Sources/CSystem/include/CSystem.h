@@ -10,5 +10,6 @@
 #include "csystem_net.h"
 #include "csystem_http.h"
 #include "csystem_lucene.h"
+#include "csystem_bulk.h"
 
 #endif

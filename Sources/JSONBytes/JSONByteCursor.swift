@@ -1,20 +1,21 @@
-/// A forward cursor over JSON bytes that skips what nobody asked for. It checks structure, not every scalar.
-struct JSONByteCursor {
-    let bytes: UnsafeRawBufferPointer
-    private(set) var offset = 0
+/// A forward cursor over JSON bytes that skips what nobody asked for. It checks structure, not every scalar. Offsets
+/// count from the first byte; errors name where reading stopped. The bytes outlive the cursor.
+package struct JSONByteCursor {
+    @usableFromInline package let bytes: UnsafeRawBufferPointer
+    @usableFromInline package var offset = 0
 
     /// Deeper nesting than this in a skipped value is refused.
-    private static let depthLimit = 512
+    @usableFromInline static let depthLimit = 512
 
-    init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    @inlinable package init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
     /// The next byte that is not white space, without moving past it.
-    mutating func peek() -> UInt8? {
+    @inlinable package mutating func peek() -> UInt8? {
         skipWhiteSpace()
         return offset < bytes.count ? bytes[offset] : nil
     }
 
-    mutating func skipWhiteSpace() {
+    @inlinable package mutating func skipWhiteSpace() {
         while offset < bytes.count {
             let byte = bytes[offset]
             guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else { return }
@@ -22,14 +23,14 @@ struct JSONByteCursor {
         }
     }
 
-    mutating func expect(_ byte: UInt8) throws(BulkResponseError) {
+    @inlinable package mutating func expect(_ byte: UInt8) throws(JSONError) {
         guard peek() == byte else { throw failure("'\(Character(UnicodeScalar(byte)))' expected") }
         offset += 1
     }
 
     /// Inside an object: moves past the next key and its colon and returns where the key's text stands, or moves past
     /// the closing brace and returns nil.
-    mutating func nextKey() throws(BulkResponseError) -> Range<Int>? {
+    @inlinable package mutating func nextKey() throws(JSONError) -> Range<Int>? {
         guard try isAnotherMember(opening: UInt8(ascii: "{"), closing: UInt8(ascii: "}")) else { return nil }
         let key = try string()
         try expect(UInt8(ascii: ":"))
@@ -37,13 +38,13 @@ struct JSONByteCursor {
     }
 
     /// Inside an array: true when another element follows; moves past the closing bracket and returns false otherwise.
-    mutating func nextElement() throws(BulkResponseError) -> Bool {
+    @inlinable package mutating func nextElement() throws(JSONError) -> Bool {
         try isAnotherMember(opening: UInt8(ascii: "["), closing: UInt8(ascii: "]"))
     }
 
     /// Moves past the comma before a member, or past the closing byte. Only the first member stands without a comma,
     /// and then the opening byte is the one just passed.
-    private mutating func isAnotherMember(opening: UInt8, closing: UInt8) throws(BulkResponseError) -> Bool {
+    @inlinable package mutating func isAnotherMember(opening: UInt8, closing: UInt8) throws(JSONError) -> Bool {
         let isFirst = offset > 0 && bytes[offset - 1] == opening
         guard let byte = peek() else { throw failure("the text ends inside a value") }
         if byte == closing {
@@ -57,17 +58,17 @@ struct JSONByteCursor {
     }
 
     /// Only white space is left.
-    mutating func expectEnd() throws(BulkResponseError) {
+    @inlinable package mutating func expectEnd() throws(JSONError) {
         guard peek() == nil else { throw failure("bytes after the end") }
     }
 
-    func equals(_ range: Range<Int>, _ text: StaticString) -> Bool {
+    @inlinable package func equals(_ range: Range<Int>, _ text: StaticString) -> Bool {
         guard range.count == text.utf8CodeUnitCount else { return false }
         for index in 0..<range.count where bytes[range.lowerBound + index] != text.utf8Start[index] { return false }
         return true
     }
 
-    mutating func bool() throws(BulkResponseError) -> Bool {
+    @inlinable package mutating func bool() throws(JSONError) -> Bool {
         switch peek() {
         case UInt8(ascii: "t"):
             try skipValue()
@@ -80,7 +81,7 @@ struct JSONByteCursor {
     }
 
     /// An integer of at most nine digits.
-    mutating func smallInteger() throws(BulkResponseError) -> Int {
+    @inlinable package mutating func smallInteger() throws(JSONError) -> Int {
         skipWhiteSpace()
         let start = offset
         var value = 0
@@ -93,7 +94,7 @@ struct JSONByteCursor {
     }
 
     /// A string's text. Escapes other than `\uXXXX` are resolved; those stay as they are, which is enough for messages.
-    mutating func text() throws(BulkResponseError) -> String {
+    package mutating func text() throws(JSONError) -> String {
         let range = try string()
         var out: [UInt8] = []
         out.reserveCapacity(range.count)
@@ -114,7 +115,7 @@ struct JSONByteCursor {
         return String(decoding: out, as: UTF8.self)
     }
 
-    mutating func skipValue() throws(BulkResponseError) {
+    @inlinable package mutating func skipValue() throws(JSONError) {
         guard let byte = peek() else { throw failure("a value expected") }
         switch byte {
         case UInt8(ascii: "\""): _ = try string()
@@ -132,7 +133,7 @@ struct JSONByteCursor {
         }
     }
 
-    private mutating func skipContainer() throws(BulkResponseError) {
+    @inlinable package mutating func skipContainer() throws(JSONError) {
         var depth = 0
         repeat {
             guard offset < bytes.count else { throw failure("the text ends inside a value") }
@@ -151,7 +152,7 @@ struct JSONByteCursor {
     }
 
     /// Moves past a string and returns where its text stands, quotes excluded.
-    private mutating func string() throws(BulkResponseError) -> Range<Int> {
+    @inlinable package mutating func string() throws(JSONError) -> Range<Int> {
         try expect(UInt8(ascii: "\""))
         let start = offset
         while offset < bytes.count {
@@ -166,7 +167,7 @@ struct JSONByteCursor {
         throw failure("the text ends inside a string")
     }
 
-    private func failure(_ message: String) -> BulkResponseError {
-        BulkResponseError(offset: offset, message: message)
+    @usableFromInline func failure(_ message: String) -> JSONError {
+        JSONError(offset: offset, message: message)
     }
 }
