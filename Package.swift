@@ -54,6 +54,9 @@ let package = Package(
             dependencies: ["BlobStore", "SnapshotFormat", "LuceneFormat", "JSONBytes", "CISAL", "CSystem"]),
 
         // Formats
+        .target(
+            name: "Transform",
+            dependencies: ["CapturedTraffic", "HTTPMessage", "BulkFormat", "JSONBytes", "CISAL", "CSystem"]),
         .target(name: "CapturedTraffic", dependencies: ["HTTPMessage", "JSONBytes", "CSystem"]),
         .target(name: "HTTPMessage", dependencies: ["CSystem"]),
         .target(name: "SnapshotFormat", dependencies: ["JSONBytes", "CISAL", "CZstd", "CSystem"]),
@@ -84,15 +87,14 @@ let package = Package(
             name: "millrace-fuzz",
             dependencies: [
                 "HTTPMessage", "JSONBytes", "SnapshotFormat", "LuceneFormat", "BulkFormat", "CapturedTraffic",
-                "TestSupport",
-                "CSystem",
+                "Transform", "TestSupport", "CSystem",
             ],
             path: "Tests/Fuzz"),
         .executableTarget(
             name: "millrace-bench",
             dependencies: [
                 "TestSupport", "Backfill", "BlobStore", "SnapshotFormat", "SnapshotRepository", "LuceneFormat",
-                "HTTPMessage",
+                "HTTPMessage", "Transform",
                 "JSONBytes", "BulkFormat", "EventIO", "ClusterClient", "CLZ4", "CISAL", "CZstd", "CSystem",
             ],
             path: "Benchmarks"),
@@ -112,6 +114,9 @@ let package = Package(
             name: "LuceneFormatTests",
             dependencies: ["LuceneFormat", "SnapshotFormat", "BlobStore", "JSONBytes", "TestSupport", "CISAL"]),
         .testTarget(name: "BulkFormatTests", dependencies: ["BulkFormat", "JSONBytes", "TestSupport"]),
+        .testTarget(
+            name: "TransformTests",
+            dependencies: ["Transform", "HTTPMessage", "JSONBytes", "BulkFormat", "TestSupport", "CISAL"]),
         .testTarget(
             name: "BackfillTests",
             dependencies: [

@@ -19,6 +19,7 @@ let benchmarks: [(name: String, summary: String, run: ([String]) throws -> Void)
         "target-session", "[--requests N] [--connections N] [--body 1MiB] [--slice 64KiB] [--rounds N] [--url URL]",
         runTargetSessionBenchmark
     ),
+    ("transform", "[ROUNDS]: request heads and 1 MiB bulks through the replayer's rewriting", runTransformBenchmark),
     ("event-loop", "[ROUNDS [REQUESTS [CONNECTIONS]]]: echo and proxy beside raw epoll", runEventLoopBenchmark),
     ("drain", "--port PORT (used by machine)", runDrain),
 ]

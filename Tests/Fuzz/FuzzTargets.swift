@@ -13,6 +13,7 @@ enum FuzzTargets {
         "repository-blob": fuzzRepositoryBlob,
         "json": fuzzJSON,
         "traffic-stream": fuzzTrafficStream,
+        "transform": fuzzTransform,
     ]
 
     static func named(_ name: String) -> (@Sendable (UnsafeRawBufferPointer) -> Void)? {

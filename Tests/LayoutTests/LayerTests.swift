@@ -32,6 +32,8 @@ import Testing
         "SnapshotFormat": ["JSONBytes"], "BulkFormat": ["JSONBytes"],
         // Responses end by their own framing, and exchanges are printed as JSON.
         "CapturedTraffic": ["HTTPMessage", "JSONBytes"],
+        // Rewrites requests as they were captured, bulks among them.
+        "Transform": ["CapturedTraffic", "HTTPMessage", "BulkFormat", "JSONBytes"],
     ]
 
     static func imports(_ file: SourceFile) -> [(line: Int, module: String)] {
