@@ -63,6 +63,7 @@ let package = Package(
         .target(name: "LuceneFormat", dependencies: ["CLZ4", "CISAL", "CZstd", "CSystem"]),
         .target(name: "BulkFormat", dependencies: ["JSONBytes", "CSystem"]),
         .target(name: "JSONBytes", dependencies: ["CSystem"]),
+        .target(name: "TupleFormat", dependencies: ["HTTPMessage", "JSONBytes", "CISAL", "CSystem"]),
 
         // Ground
         .target(name: "EventIO", dependencies: ["COpenSSL", "CSystem"]),
@@ -87,15 +88,15 @@ let package = Package(
             name: "millrace-fuzz",
             dependencies: [
                 "HTTPMessage", "JSONBytes", "SnapshotFormat", "LuceneFormat", "BulkFormat", "CapturedTraffic",
-                "Transform", "TestSupport", "CSystem",
+                "Transform", "TupleFormat", "TestSupport", "CSystem",
             ],
             path: "Tests/Fuzz"),
         .executableTarget(
             name: "millrace-bench",
             dependencies: [
                 "TestSupport", "Backfill", "BlobStore", "SnapshotFormat", "SnapshotRepository", "LuceneFormat",
-                "HTTPMessage", "Transform",
-                "JSONBytes", "BulkFormat", "EventIO", "ClusterClient", "CLZ4", "CISAL", "CZstd", "CSystem",
+                "HTTPMessage", "Transform", "TupleFormat", "JSONBytes", "BulkFormat", "EventIO", "ClusterClient", "CLZ4",
+                "CISAL", "CZstd", "CSystem",
             ],
             path: "Benchmarks"),
         .testTarget(name: "EventIOTests", dependencies: ["EventIO", "TestSupport", "CSystem"]),
@@ -141,6 +142,9 @@ let package = Package(
             dependencies: [
                 "CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace", "millrace-fuzz",
             ]),
+        .testTarget(
+            name: "TupleFormatTests",
+            dependencies: ["TupleFormat", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace-fuzz"]),
         .testTarget(
             name: "TrafficLogTests",
             dependencies: ["TrafficLog", "CapturedTraffic", "JSONBytes", "EventIO", "TestSupport", "CSystem"]),

@@ -21,6 +21,7 @@ let benchmarks: [(name: String, summary: String, run: ([String]) throws -> Void)
     ),
     ("transform", "[ROUNDS]: request heads and 1 MiB bulks through the replayer's rewriting", runTransformBenchmark),
     ("event-loop", "[ROUNDS [REQUESTS [CONNECTIONS]]]: echo and proxy beside raw epoll", runEventLoopBenchmark),
+    ("tuple", "[ROUNDS]: encoding, comparing and compressing what the replayer records", runTupleBenchmark),
     ("drain", "--port PORT (used by machine)", runDrain),
 ]
 

@@ -132,13 +132,29 @@ static inline int millrace_decompress(
     return outcome;
 }
 
-/// Inflates a whole gzip body into memory that the caller frees. Returns NULL when it is not gzip, is cut
-/// off or holds more than `limit` bytes.
-static inline uint8_t *millrace_gunzip(const uint8_t *in, size_t in_count, size_t limit, size_t *out_count) {
+/// Inflates a whole body into memory that the caller frees. Returns NULL when it is something else, is cut off or holds
+/// more than `limit` bytes; `out_count` is `limit` in the last case and 0 in the others.
+static inline uint8_t *millrace_inflate_whole(
+    int coding, const uint8_t *in, size_t in_count, size_t limit, size_t *out_count) {
     uint8_t *out = NULL;
     size_t consumed;
-    int outcome = millrace_decompress(MILLRACE_CODING_GZIP, in, in_count, limit, &out, out_count, &consumed);
-    return outcome == MILLRACE_DECOMPRESSED ? out : NULL;
+    int outcome = millrace_decompress(coding, in, in_count, limit, &out, out_count, &consumed);
+    if (outcome == MILLRACE_DECOMPRESSED) return out;
+    *out_count = outcome == MILLRACE_DECOMPRESS_TOO_LARGE ? limit : 0;
+    return NULL;
+}
+
+/// The same for a gzip body (RFC 1952).
+static inline uint8_t *millrace_gunzip(const uint8_t *in, size_t in_count, size_t limit, size_t *out_count) {
+    return millrace_inflate_whole(MILLRACE_CODING_GZIP, in, in_count, limit, out_count);
+}
+
+/// The same for the content coding `deflate`: zlib (RFC 1950), or a bare DEFLATE stream, which some senders mean by it
+/// (RFC 9110 section 8.4.1.2).
+static inline uint8_t *millrace_inflate_coding(const uint8_t *in, size_t in_count, size_t limit, size_t *out_count) {
+    uint8_t *out = millrace_inflate_whole(MILLRACE_CODING_ZLIB, in, in_count, limit, out_count);
+    if (out || *out_count == limit) return out;
+    return millrace_inflate_whole(MILLRACE_CODING_RAW, in, in_count, limit, out_count);
 }
 
 /// Memory for raw DEFLATE at isa-l's level 3, the densest it has; one stream at a time, not shared between threads.

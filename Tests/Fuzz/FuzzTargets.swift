@@ -14,6 +14,7 @@ enum FuzzTargets {
         "json": fuzzJSON,
         "traffic-stream": fuzzTrafficStream,
         "transform": fuzzTransform,
+        "tuple": fuzzTuple,
     ]
 
     static func named(_ name: String) -> (@Sendable (UnsafeRawBufferPointer) -> Void)? {

@@ -15,7 +15,7 @@ import Testing
         "TrafficLog": .edges, "ClusterClient": .edges, "BlobStore": .edges, "SnapshotRepository": .edges,
         "KubernetesAPI": .edges,
         "CapturedTraffic": .formats, "HTTPMessage": .formats, "SnapshotFormat": .formats, "LuceneFormat": .formats,
-        "BulkFormat": .formats, "JSONBytes": .formats, "Transform": .formats,
+        "BulkFormat": .formats, "JSONBytes": .formats, "Transform": .formats, "TupleFormat": .formats,
         "EventIO": .ground, "Telemetry": .ground, "Settings": .ground,
         "CSystem": .ground, "COpenSSL": .ground, "CLZ4": .ground, "CZstd": .ground, "CISAL": .ground,
         "CSQLite": .ground, "CRdKafka": .ground,
@@ -34,6 +34,8 @@ import Testing
         "CapturedTraffic": ["HTTPMessage", "JSONBytes"],
         // Rewrites requests as they were captured, bulks among them.
         "Transform": ["CapturedTraffic", "HTTPMessage", "BulkFormat", "JSONBytes"],
+        // A tuple is HTTP messages written as JSON.
+        "TupleFormat": ["HTTPMessage", "JSONBytes"],
     ]
 
     static func imports(_ file: SourceFile) -> [(line: Int, module: String)] {

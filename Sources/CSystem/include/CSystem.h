@@ -9,6 +9,7 @@
 #include "csystem_scan.h"
 #include "csystem_net.h"
 #include "csystem_http.h"
+#include "csystem_json.h"
 #include "csystem_lucene.h"
 #include "csystem_bulk.h"
 
