@@ -37,7 +37,7 @@ asan: ## the format tests under the address sanitizer
 tsan: ## the tests with threads in them under the thread sanitizer
 	$(swift_env) env SWIFT_BACKTRACE=enable=no TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/tsan.suppressions \
 		swift test --sanitize=thread $(sanitizer) --build-path .build/tsan -j $(jobs) \
-		--filter 'EventIOTests|ClusterClientTests|BackfillTests|TelemetryTests|SegmentVerificationTests'
+		--filter 'EventIOTests|ClusterClientTests|BackfillTests|TelemetryTests|SegmentVerificationTests|ReplayTests'
 
 verify: build ## the built program against every snapshot in ../shared/fixtures, when that folder is there
 	.ci/verify

@@ -39,6 +39,8 @@ let package = Package(
                 "CSystem",
             ]),
 
+        .target(name: "Replay", dependencies: ["EventIO", "CISAL", "CZstd", "CSystem"]),
+
         // Edges
         .target(
             name: "TrafficLog",
@@ -142,6 +144,7 @@ let package = Package(
             dependencies: [
                 "CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace", "millrace-fuzz",
             ]),
+        .testTarget(name: "ReplayTests", dependencies: ["Replay", "TestSupport", "CISAL", "CZstd"]),
         .testTarget(
             name: "TupleFormatTests",
             dependencies: ["TupleFormat", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace-fuzz"]),

@@ -25,11 +25,11 @@ static inline int millrace_gunzip_stream_may_end(const void *stream) {
     return ((const struct millrace_gunzip_stream *)stream)->is_between_members;
 }
 
-/// Inflates from `in` into `out` until one of both is used up. Returns 0, or isa-l's code when the bytes are no gzip or
-/// a checksum is wrong.
-static inline int millrace_gunzip_stream_next(
+/// Inflates from `in` into `out` until one of both is used up; with `one_member`, also at the end of a member. Returns
+/// 0, or isa-l's code when the bytes are no gzip or a checksum is wrong.
+static inline int millrace_gunzip_stream_run(
     void *memory, const uint8_t *in, size_t in_count, size_t *consumed, uint8_t *out, size_t out_count,
-    size_t *written) {
+    size_t *written, int one_member) {
     struct millrace_gunzip_stream *stream = (struct millrace_gunzip_stream *)memory;
     struct inflate_state *state = &stream->state;
     state->next_in = (uint8_t *)(uintptr_t)in;
@@ -48,6 +48,7 @@ static inline int millrace_gunzip_stream_next(
         if (code != ISAL_DECOMP_OK) break;
         if (state->block_state == ISAL_BLOCK_FINISH) {
             stream->is_between_members = 1;
+            if (one_member) break;
             continue;
         }
         if (state->avail_in == 0 || state->avail_out == 0) break;
@@ -55,6 +56,18 @@ static inline int millrace_gunzip_stream_next(
     *consumed = in_count - state->avail_in;
     *written = out_count - state->avail_out;
     return code;
+}
+
+static inline int millrace_gunzip_stream_next(
+    void *memory, const uint8_t *in, size_t in_count, size_t *consumed, uint8_t *out, size_t out_count,
+    size_t *written) {
+    return millrace_gunzip_stream_run(memory, in, in_count, consumed, out, out_count, written, 0);
+}
+
+static inline int millrace_gunzip_stream_member(
+    void *memory, const uint8_t *in, size_t in_count, size_t *consumed, uint8_t *out, size_t out_count,
+    size_t *written) {
+    return millrace_gunzip_stream_run(memory, in, in_count, consumed, out, out_count, written, 1);
 }
 
 #endif
