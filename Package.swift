@@ -21,7 +21,7 @@ let package = Package(
             name: "millrace",
             dependencies: [
                 "Settings", "SnapshotRepository", "SnapshotFormat", "LuceneFormat", "BlobStore", "JSONBytes",
-                "Telemetry", "TrafficLog", "CapturedTraffic", "HTTPMessage", "CISAL", "CSystem",
+                "Telemetry", "TrafficLog", "CapturedTraffic", "HTTPMessage", "TupleFormat", "CISAL", "CZstd", "CSystem",
             ]),
 
         // Flows
@@ -142,7 +142,8 @@ let package = Package(
         .testTarget(
             name: "CapturedTrafficTests",
             dependencies: [
-                "CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace", "millrace-fuzz",
+                "CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "CZstd", "millrace",
+                "millrace-fuzz",
             ]),
         .testTarget(name: "ReplayTests", dependencies: ["Replay", "TestSupport", "CISAL", "CZstd"]),
         .testTarget(

@@ -8,7 +8,7 @@ enum Tool {
 
         usage: millrace snapshot list --repository FOLDER [-o json]
                millrace snapshot show --repository FOLDER --snapshot NAME [-o json]
-               millrace traffic dump|export|import … (millrace traffic --help)
+               millrace traffic dump|export|import|report … (millrace traffic --help)
 
           list   the snapshots of a repository: state, engine, number of indices, when they were taken
           show   the indices of a snapshot: shards, documents, sizes, and whether millraced backfill reads them
@@ -44,7 +44,8 @@ enum Tool {
         case let command?:
             return refuse(
                 "millrace: there is no command \"\(command)\"; the commands are: "
-                    + "snapshot list, snapshot show, traffic dump, traffic export, traffic import")
+                    + "snapshot list, snapshot show, traffic dump, traffic export, traffic import, "
+                    + "traffic report")
         }
     }
 
