@@ -102,7 +102,7 @@ package final class SigV4Signer: Sendable {
             method: "GET", path: [UInt8(ascii: "/")], query: query, fields: [Field("host", host)],
             payloadHash: SHA256Digest(of: []).hexadecimal)
         var signed: [UInt8] = []
-        Self.appendQuery(query, to: &signed)
+        PercentEncoding.appendQuery(query, to: &signed)
         signed += "&X-Amz-Signature=".utf8
         SHA256Digest.appendHexadecimal(
             signature(of: canonical, scope: scope, credentials: credentials, timestamp: timestamp), to: &signed)
