@@ -32,7 +32,8 @@ unit: ## unit, property, flow, layout and conformance tests
 asan: ## the format tests under the address sanitizer
 	$(swift_env) env ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no swift test --sanitize=address $(sanitizer) \
 		--build-path .build/asan --parallel -j $(jobs) \
-		--filter 'JSONBytesTests|BulkFormatTests|HTTPMessageTests|SnapshotFormatTests|LuceneFormatTests|TupleFormatTests'
+		--filter 'JSONBytesTests|BulkFormatTests|HTTPMessageTests|TransformTests|SnapshotFormatTests|LuceneFormatTests' \
+		--filter TupleFormatTests
 
 tsan: ## the tests with threads in them under the thread sanitizer
 	$(swift_env) env SWIFT_BACKTRACE=enable=no TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/tsan.suppressions \

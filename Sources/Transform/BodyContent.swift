@@ -59,8 +59,8 @@ struct BodyContent {
 
     var isChunked: Bool { head.framing == .chunked }
 
-    /// Calls `piece` for every run of content, still compressed, and returns the number of trailer fields. It stops when
-    /// `piece` returns false. A body that ends before its framing does is an error.
+    /// Calls `piece` for every run of content, still compressed, and returns the number of trailer fields. It stops
+    /// when `piece` returns false. A body that ends before its framing does is an error.
     func forEachPiece(_ piece: (UnsafeRawBufferPointer) -> Bool) throws(TransformError) -> Int {
         guard isChunked else {
             for slice in body where !slice.isEmpty { if !piece(slice) { return 0 } }

@@ -106,8 +106,8 @@ struct DocumentReference {
         object.end(brace: brace, adding: added, &edits)
     }
 
-    /// Members under names that typeless engines refuse (RestBulkAction and MultiGetRequest of Elasticsearch 7). Returns
-    /// whether the member stays.
+    /// Members under names that typeless engines refuse (RestBulkAction and MultiGetRequest of Elasticsearch 7).
+    /// Returns whether the member stays.
     private func editLegacy(
         _ bytes: UnsafeRawBufferPointer, _ member: Member, _ edits: inout TextEdits, _ changes: inout TransformChanges
     ) -> Bool {

@@ -15,9 +15,9 @@ package enum Authentication: Equatable, Sendable {
 
 /// Writes the head to send: one pass over the fields of the captured one, runs between changes copied whole.
 ///
-/// The start line gets HTTP/1.1 and the origin form, Host the target's authority; what speaks of the captured connection
-/// (Connection and the fields it names, Keep-Alive, Proxy-Connection, Upgrade, TE, Expect) goes. Everything else keeps
-/// its bytes and its order.
+/// The start line gets HTTP/1.1 and the origin form, Host the target's authority; what speaks of the captured
+/// connection (Connection and the fields it names, Keep-Alive, Proxy-Connection, Upgrade, TE, Expect) goes. Everything
+/// else keeps its bytes and its order.
 struct HeadWriter: Sendable {
     let host: [UInt8]
     let authentication: Authentication

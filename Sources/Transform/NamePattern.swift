@@ -1,5 +1,5 @@
-/// A pattern for names: literal text, and `*` for any run of bytes, which is captured. Matching takes the leftmost place
-/// for each literal between two stars and is linear in pattern and name.
+/// A pattern for names: literal text, and `*` for any run of bytes, which is captured. Matching takes the leftmost
+/// place for each literal between two stars and is linear in pattern and name.
 package struct NamePattern: Sendable, Equatable {
     package let text: String
     private let literals: [[UInt8]]

@@ -264,7 +264,7 @@ package struct RequestRewriter: Sendable {
             result.changes.idsUnknown += 1
         }
         guard response != nil || rules?.needsEndpoint == true else { return }
-        if let response, response.status >= 300, !(300..<400).contains(response.status) {
+        if let response, response.status >= 400 {
             // The source refused all of it: what had no id never existed there.
             if needsResponse(request) {
                 result.skip = .refusedBySource
