@@ -60,7 +60,10 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
 
     /// On the loop, before the first connection.
     func start() {
-        isOutage = context.trafficLog.map { !$0.state.takesRecords } ?? false
+        if let log = context.trafficLog {
+            isOutage = !log.state.takesRecords
+            loop.batchServed = { log.handOver() }
+        }
         fillWarm()
     }
 
@@ -186,6 +189,7 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
     // MARK: The log
 
     func recordsResolved(_ deliveries: [LogDelivery]) {
+        if loop.isCurrent { return resolve(deliveries) }
         loop.execute { self.resolve(deliveries) }
     }
 

@@ -69,6 +69,7 @@ package final class CaptureProxy: @unchecked Sendable {
         let captureLoops = group.loops.map { CaptureLoop(loop: $0, context: context) }
         self.captureLoops = captureLoops
         for captureLoop in captureLoops { captureLoop.loop.execute { captureLoop.start() } }
+        trafficLog?.report(on: captureLoops[0].loop)
         do throws(IOError) {
             listeners = try Self.listen(settings, tls: tls, on: captureLoops)
         } catch {

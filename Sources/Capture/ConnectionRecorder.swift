@@ -166,7 +166,7 @@ final class ConnectionRecorder {
         unresolvedCount += 1
         guard backlog.isEmpty else { return backlog.append(segment) }
         do throws(TrafficLogError) {
-            try log.append(segment, key: key, sink: loop)
+            try log.append(segment, key: key, sink: loop, more: true)
             loop.metrics.records.increment()
             loop.metrics.recordBytes.add(segment.recordRange.count)
         } catch {

@@ -58,6 +58,9 @@ package final class EventLoop: @unchecked Sendable {
     /// Closed connections, kept until no frame of the batch can still be using them.
     private var graveyard: ContiguousArray<Connection> = []
     private var inboxBatch: [@Sendable () -> Void] = []
+    /// Called on the loop when a batch of events has been served and before the next one is waited for: the place to
+    /// hand over together what the batch produced. Set on the loop.
+    package var batchServed: (() -> Void)?
     /// `stop` was called: nothing new is connected any more.
     private(set) var isStopping = false
 
@@ -238,6 +241,7 @@ package final class EventLoop: @unchecked Sendable {
                 runPostponed()
             }
             if runTimers() { isBusy = true }
+            if isBusy { batchServed?() }
             graveyard.removeAll(keepingCapacity: true)
             if isStopping {
                 finish()

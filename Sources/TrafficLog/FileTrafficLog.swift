@@ -60,7 +60,7 @@ package final class FileTrafficLog: TrafficLogWriter, @unchecked Sendable {
     }
 
     package func append(
-        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink
+        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink, more: Bool
     ) throws(TrafficLogError) {
         let bytes = segment.recordRange.count + key.bytes.count
         guard bytes <= settings.recordLimitBytes, key.bytes.count <= FileLogFormat.keyLimitBytes else {
@@ -86,7 +86,13 @@ package final class FileTrafficLog: TrafficLogWriter, @unchecked Sendable {
             shared.unresolvedBytes += bytes
             shared.statistics.appendedCount += 1
             shared.statistics.appendedBytes += UInt64(bytes)
-            if shared.waiting.count == 1 { monitor.signalAll() }
+            if !more { monitor.signalAll() }
+        }
+    }
+
+    package func handOver() {
+        monitor.locked {
+            if !shared.waiting.isEmpty { monitor.signalAll() }
         }
     }
 

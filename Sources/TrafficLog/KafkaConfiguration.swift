@@ -9,6 +9,8 @@ struct KafkaConfiguration {
         self["bootstrap.servers"] = settings.brokers.joined(separator: ",")
         self["client.id"] = "millrace"
         self["socket.keepalive.enable"] = "true"
+        // A request in several pieces, or behind another one, would wait for the broker's delayed acknowledgement.
+        self["socket.nagle.disable"] = "true"
         // A broker that hangs is given up after this; the default of a minute holds clients too long.
         self["socket.timeout.ms"] = "10000"
         self["reconnect.backoff.ms"] = "50"
@@ -34,6 +36,25 @@ struct KafkaConfiguration {
         try Self.checkScram(
             mechanism: self["sasl.mechanism"] ?? self["sasl.mechanisms"] ?? "", libraryVersion: rd_kafka_version(),
             location: settings.location)
+    }
+
+    /// What the writer needs besides. The operator's own properties win over it.
+    init(_ settings: KafkaLogSettings, batchLimitBytes: Int) throws(TrafficLogError) {
+        try self.init(settings)
+        var own: [(String, String)] = [
+            ("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "0"),
+            ("partitioner", "murmur2_random"), ("request.timeout.ms", "10000"), ("retry.backoff.ms", "50"),
+            ("compression.type", settings.compression),
+            // The writer's own limits come first; these only keep the library from a third opinion.
+            ("queue.buffering.max.messages", "\(settings.queueLimitCount + 1000)"),
+            ("queue.buffering.max.kbytes", "\(settings.queueLimitBytes / 1024 + 65536)"),
+        ]
+        let microseconds = settings.linger.wholeNanoseconds / 1000
+        own.append(("linger.ms", "\(microseconds / 1000).\(String(1000 + microseconds % 1000).dropFirst())"))
+        let given = Set(settings.properties.map(\.name))
+        for (name, value) in own where !given.contains(name) { self[name] = value }
+        // The smaller of the given one and the topic's.
+        self["message.max.bytes"] = "\(max(1000, batchLimitBytes))"
     }
 
     private mutating func login(_ mechanism: String, _ user: String, _ password: String, _ settings: KafkaLogSettings) {

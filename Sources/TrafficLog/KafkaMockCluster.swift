@@ -53,4 +53,20 @@ package final class KafkaMockCluster: @unchecked Sendable {
         var errors = Array(repeating: RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, count: count)
         rd_kafka_mock_push_request_errors_array(cluster, 0, errors.count, &errors)
     }
+
+    /// From now on requests are counted by `requestCount`.
+    package func countRequests() { rd_kafka_mock_start_request_tracking(cluster) }
+
+    /// Requests with this key of the protocol since `countRequests`.
+    package func requestCount(apiKey: Int16) -> Int {
+        var count = 0
+        guard let requests = rd_kafka_mock_get_requests(cluster, &count) else { return 0 }
+        defer { rd_kafka_mock_request_destroy_array(requests, count) }
+        return (0..<count).count { index in requests[index].map { rd_kafka_mock_request_api_key($0) } == apiKey }
+    }
+
+    /// Makes a broker the leader of a partition.
+    package func setLeader(topic: String, partition: Int32, broker: Int32) {
+        rd_kafka_mock_partition_set_leader(cluster, topic, partition, broker)
+    }
 }

@@ -1,21 +1,15 @@
 import CRdKafka
-import CSystem
 import Dispatch
 import Glibc
 
-/// One librdkafka producer with its topic and its event queue. Every event of the queue goes to `events`, on the queue
-/// given at the start; librdkafka wakes it through an eventfd, about once for a thousand records under load.
-// Sound: librdkafka's handles are thread-safe; `source` is made in `init` and cancelled once in `deinit`.
+/// One librdkafka producer with its topic and its event queue.
+// Sound: constants only, and librdkafka's handles are thread-safe.
 final class KafkaProducer: @unchecked Sendable {
     let handle: OpaquePointer
     let topic: OpaquePointer
     private let eventQueue: OpaquePointer
-    private let descriptor: Int32
-    private let location: String
-    private var source: (any DispatchSourceRead)?
 
     init(_ configuration: KafkaConfiguration, topic name: String, location: String) throws(TrafficLogError) {
-        self.location = location
         let prepared = try configuration.make(location: location)
         rd_kafka_conf_set_events(
             prepared, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH)
@@ -31,32 +25,17 @@ final class KafkaProducer: @unchecked Sendable {
             throw TrafficLogError(.unavailable, "\(location): librdkafka opens no topic")
         }
         (handle, topic, eventQueue) = (made, opened, queue)
-        descriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
-        precondition(descriptor >= 0, "eventfd failed with \(errno)")
     }
 
-    /// Begins to report events.
-    func start(on queue: DispatchQueue, events: @escaping @Sendable (KafkaProducer) -> Void) {
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler { [weak self] in
-            guard let self else { return }
-            var count: UInt64 = 0
-            _ = read(self.descriptor, &count, 8)
-            events(self)
-        }
-        let file = descriptor
-        source.setCancelHandler { close(file) }
-        source.activate()
-        self.source = source
+    /// From now on an event writes to the eventfd `descriptor` when the queue was found empty before. What is in the
+    /// queue already does not.
+    func wake(_ descriptor: Int32) {
         var one: UInt64 = 1
         rd_kafka_queue_io_event_enable(eventQueue, descriptor, &one, 8)
-        // What came before the descriptor was enabled wakes nobody.
-        queue.async { [weak self] in self.map(events) }
     }
 
     deinit {
         rd_kafka_queue_io_event_enable(eventQueue, -1, nil, 0)
-        if let source { source.cancel() } else { close(descriptor) }
         rd_kafka_queue_destroy(eventQueue)
         rd_kafka_topic_destroy(topic)
         rd_kafka_destroy(handle)
@@ -65,15 +44,45 @@ final class KafkaProducer: @unchecked Sendable {
     /// The next event, waiting for at most `milliseconds`; the caller destroys it.
     func nextEvent(milliseconds: Int32 = 0) -> OpaquePointer? { rd_kafka_queue_poll(eventQueue, milliseconds) }
 
-    /// Queues a record without copying its value. `opaque` comes back with the report.
-    func produce(_ segment: RecordSegment, key: ConnectionKey, opaque: UnsafeMutableRawPointer) -> rd_kafka_resp_err_t {
+    /// Queues a record under its key for its partition without copying it; -1 has the library choose by the key. The
+    /// report's opaque is the segment, retained.
+    func produce(_ segment: RecordSegment) -> rd_kafka_resp_err_t {
         let range = segment.recordRange
         let value = segment.bytes.baseAddress.map { $0 + range.lowerBound }
-        let code = key.bytes.withUnsafeBytes { key in
-            rd_kafka_produce(topic, -1, 0, value, range.count, key.baseAddress, key.count, opaque)
+        let opaque = Unmanaged.passRetained(segment)
+        let code = (segment.key?.bytes ?? []).withUnsafeBytes { key in
+            rd_kafka_produce(
+                topic, segment.partition, 0, value, range.count, key.baseAddress, key.count, opaque.toOpaque())
         }
-        return code == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_last_error()
+        guard code != 0 else { return RD_KAFKA_RESP_ERR_NO_ERROR }
+        opaque.release()
+        return rd_kafka_last_error()
     }
+
+    /// Asks the brokers for the topic. Blocks for `milliseconds` at the most.
+    func isTopicThere(milliseconds: Int32) -> Bool {
+        var metadata: UnsafePointer<rd_kafka_metadata>?
+        let code = rd_kafka_metadata(handle, 0, topic, &metadata, milliseconds)
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else { return false }
+        defer { rd_kafka_metadata_destroy(metadata) }
+        return metadata.pointee.topic_cnt == 1 && metadata.pointee.topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
+    /// Has an idempotent producer get its id from the brokers now, so that the first record does not wait for it.
+    ///
+    /// librdkafka asks for the id when a new producer is made, which is before any connection stands, again half a
+    /// second later, and whenever it hears of topics from a broker that it knows by its number; that is from the second
+    /// answer on. The others follow behind the request for the id. Nothing tells that it has come; should it be late,
+    /// the first record waits for the rest of its way. Blocks for `milliseconds` at each question at the most.
+    func acquireID(milliseconds: Int32) {
+        for round in 0..<Self.acquireRounds {
+            if round > 0 { poll(nil, 0, Self.acquirePauseMilliseconds) }
+            guard isTopicThere(milliseconds: milliseconds) else { return }
+        }
+    }
+
+    private static let acquireRounds = 4
+    private static let acquirePauseMilliseconds: Int32 = 5
 
     /// Answers a refresh event. The provider may call out, so it has a thread of the global queue.
     func refreshToken(_ login: KafkaLogSettings.Login) {

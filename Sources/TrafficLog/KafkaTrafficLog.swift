@@ -1,13 +1,15 @@
 import CRdKafka
+import CapturedTraffic
 import Dispatch
 import EventIO
 import Glibc
 
 /// A Kafka topic as the log: idempotent, acks=all, many records in flight, order kept for each key.
 ///
-/// Values are handed to librdkafka without a copy; delivery reports come in batches through one DispatchSource. Records
-/// wait for the brokers without a deadline; an outage is seen by the age of the oldest record and by what the brokers
-/// say, and ends when records are acknowledged in time again, or, when none wait, when the brokers answer a question.
+/// Values are handed to librdkafka without a copy. Delivery reports come through an eventfd, which a DispatchSource or
+/// an event loop watches (`report(on:)`). Records wait for the brokers without a deadline; an outage is seen by the
+/// age of the oldest record and by what the brokers say, and ends when records are acknowledged in time again, or, when
+/// none wait, when the brokers answer a question.
 ///
 /// A batch that the brokers refuse as too large fails as a whole, and what follows it would overtake its small records.
 /// So the producer runs with librdkafka's gapless guarantee, which stops it at such a failure; then everything that was
@@ -15,7 +17,8 @@ import Glibc
 /// the
 /// large one fails. The same repair serves any other fatal error of the idempotent producer. It is rare: the topic's
 /// limit is asked for at the start, and batches are kept below it.
-// Sound: `shared` is used only with `monitor` held; everything else mutable is confined to `queue`.
+// Sound: `shared` is used only with `monitor` held, everything else mutable only with `reports` held, which is never
+// taken with `monitor` held.
 package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     private enum Mode {
         /// Batches of many records.
@@ -27,9 +30,8 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     private struct Shared {
         var producer: KafkaProducer?
         var tracker = UnacknowledgedTracker()
-        /// Records that are numbered and not handed to librdkafka yet, in order. See `isGateClosed`.
-        var waiting: [RecordSegment] = []
-        /// Records of `waiting` that librdkafka did not take, to be reported on `queue`.
+        var gate: HandOverGate
+        /// Records of the gate that librdkafka did not take, to be reported.
         var untaken: [(segment: RecordSegment, failure: TrafficLogError?)] = []
         var bytes = 0
         /// No record may be queued: the producer is being replaced.
@@ -43,7 +45,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         var unreportedCount = 0
 
         /// Records that librdkafka has, or had until they were salvaged.
-        var handedCount: Int { tracker.count - waiting.count }
+        var handedCount: Int { tracker.count - gate.waitingCount }
     }
 
     package let location: String
@@ -53,11 +55,19 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     private let settings: KafkaLogSettings
     private let configuration: KafkaConfiguration
     private let monitor = Monitor()
-    private var shared = Shared()
+    private var shared: Shared
+    /// Partitions that records are spread over here; 0 leaves it to librdkafka.
+    private let spreadCount: Int32
     private let queue = DispatchQueue(label: "kafka-log")
-    private var timer: (any DispatchSourceTimer)?
+    private let wake = WakeDescriptor()
+    /// Held while events are taken and the producer is replaced.
+    private let reports = Monitor()
 
-    // Confined to `queue`.
+    // Only with `reports` held.
+    private var timer: (any DispatchSourceTimer)?
+    private var source: (any DispatchSourceRead)?
+    /// A loop watches in place of `source`.
+    private var watch: DescriptorWatch?
     private var mode = Mode.batched
     private var salvaged: [RecordSegment] = []
     /// Salvaged records that the single producer has not resolved.
@@ -75,17 +85,25 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         location = settings.location
         let check = settings.startTimeout > .zero ? try KafkaTopicCheck.run(settings) : nil
         partitionCount = check?.partitionCount
+        // A partitioner of the operator's choice wins.
+        spreadCount = settings.properties.contains { $0.name == "partitioner" } ? 0 : Int32(partitionCount ?? 0)
+        shared = Shared(gate: HandOverGate(partitionCount: Int(spreadCount)))
         // 1 MiB less a little is the brokers' default.
         let given = settings.properties.last { $0.name == "message.max.bytes" }.flatMap { Int($0.value) }
         let batchLimit = min(
             check?.batchLimitBytes ?? given ?? 1_000_000, given ?? .max, settings.recordLimitBytes ?? .max,
             Self.batchLimitBytes)
         recordLimitBytes = max(1, batchLimit - Self.batchOverheadBytes)
-        configuration = try Self.configuration(settings, batchLimitBytes: batchLimit)
+        configuration = try KafkaConfiguration(settings, batchLimitBytes: batchLimit)
         let producer = try makeProducer(.batched)
         shared.producer = producer
+        reports.locked {
+            startSource()
+            startTimer()
+        }
         start(producer)
-        startTimer()
+        // The brokers have just answered; should they not any more, that is no reason not to start.
+        if check != nil { producer.acquireID(milliseconds: 1000) }
     }
 
     /// A batch's and a record's header, with room for every varint.
@@ -93,36 +111,10 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     /// librdkafka's own limit for `message.max.bytes` is 1 GB; nobody's brokers take that.
     private static let batchLimitBytes = 256 << 20
     private static let tickMilliseconds = 100
-    /// Records that are handed over one by one: each is a request at the most.
-    private static let gateCount = 2
-    /// Acknowledgements that take longer open the gate.
-    private static let gateNanoseconds: UInt64 = 20_000_000
-    private static let retainedWaitingLimit = 4096
     /// How long reports are waited for after others; not sooner than the kernel's tick, as in `EventLoop`.
     private static let drainMilliseconds: Int32 = 5
     /// Bounds a turn on `queue` to a third of a second.
     private static let drainRoundLimit = 64
-
-    private static func configuration(
-        _ settings: KafkaLogSettings, batchLimitBytes: Int
-    ) throws(TrafficLogError) -> KafkaConfiguration {
-        var configuration = try KafkaConfiguration(settings)
-        var own: [(String, String)] = [
-            ("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "0"),
-            ("partitioner", "murmur2_random"), ("request.timeout.ms", "10000"), ("retry.backoff.ms", "50"),
-            ("compression.type", settings.compression),
-            // The writer's own limits come first; these only keep the library from a third opinion.
-            ("queue.buffering.max.messages", "\(settings.queueLimitCount + 1000)"),
-            ("queue.buffering.max.kbytes", "\(settings.queueLimitBytes / 1024 + 65536)"),
-        ]
-        let microseconds = settings.linger.wholeNanoseconds / 1000
-        own.append(("linger.ms", "\(microseconds / 1000).\(String(1000 + microseconds % 1000).dropFirst())"))
-        let given = Set(settings.properties.map(\.name))
-        for (name, value) in own where !given.contains(name) { configuration[name] = value }
-        // The smaller of the given one and the topic's.
-        configuration["message.max.bytes"] = "\(max(1000, batchLimitBytes))"
-        return configuration
-    }
 
     private func makeProducer(_ mode: Mode) throws(TrafficLogError) -> KafkaProducer {
         var configuration = configuration
@@ -133,15 +125,67 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         return try KafkaProducer(configuration, topic: settings.topic, location: location)
     }
 
+    /// Has the events of `producer` taken.
     private func start(_ producer: KafkaProducer) {
-        producer.start(on: queue) { [weak self] producer in self?.drain(producer) }
+        producer.wake(wake.descriptor)
+        // What came before wakes nobody.
+        wake.signal()
+    }
+
+    private func startSource() {
+        guard source == nil, !monitor.locked({ shared.isClosed }) else { return }
+        let source = DispatchSource.makeReadSource(fileDescriptor: wake.descriptor, queue: queue)
+        source.setEventHandler { [weak self, wake] in
+            wake.clear()
+            self?.drainPatiently()
+        }
+        source.setCancelHandler { [wake] in withExtendedLifetime(wake) {} }
+        source.activate()
+        self.source = source
+    }
+
+    package func report(on loop: EventLoop) {
+        loop.execute {
+            self.reports.locked {
+                guard self.watch == nil, !self.monitor.locked({ self.shared.isClosed }) else { return }
+                self.watch = try? DescriptorWatch(
+                    on: loop, descriptor: self.wake.descriptor,
+                    // The descriptor has to stay open while it is watched.
+                    readable: { [weak self, wake = self.wake] in
+                        withExtendedLifetime(wake) { self?.reportWhatIsThere() }
+                    },
+                    stopped: { [weak self] in self?.loopStopped() })
+                guard self.watch != nil else { return }
+                self.source?.cancel()
+                self.source = nil
+            }
+        }
+    }
+
+    private func reportWhatIsThere() {
+        reports.locked {
+            guard let producer = monitor.locked({ shared.producer }) else { return }
+            _ = drain(producer)
+            continueReplacing()
+        }
+    }
+
+    private func loopStopped() {
+        reports.locked {
+            watch = nil
+            startSource()
+        }
+        wake.signal()
     }
 
     private func startTimer() {
         let timer = DispatchSource.makeTimerSource(queue: queue)
         timer.schedule(
             deadline: .now() + .milliseconds(Self.tickMilliseconds), repeating: .milliseconds(Self.tickMilliseconds))
-        timer.setEventHandler { [weak self] in self?.tick() }
+        timer.setEventHandler { [weak self] in
+            guard let self else { return }
+            self.reports.locked { self.tick() }
+        }
         timer.activate()
         self.timer = timer
     }
@@ -149,16 +193,18 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     // MARK: Appending
 
     package func append(
-        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink
+        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink, more: Bool
     ) throws(TrafficLogError) {
         let bytes = segment.recordRange.count + key.bytes.count
         guard bytes <= recordLimitBytes else {
             throw TrafficLogError(.tooLarge, "\(location): a record of \(bytes) bytes, \(recordLimitBytes) at the most")
         }
+        let partition =
+            spreadCount > 0 ? key.bytes.withUnsafeBytes { Murmur2.partition(key: $0, count: spreadCount) } : -1
         // The lock is held while the record is queued, so that the numbers are in the order of the queue. Queuing takes
         // 0.2 to 0.4 µs at any size.
         try monitor.locked { () throws(TrafficLogError) in
-            guard !shared.isClosed, let producer = shared.producer else {
+            guard !shared.isClosed else {
                 throw TrafficLogError(.closed, "\(location): the log is closed")
             }
             let isFull =
@@ -167,73 +213,40 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             if isFull { throw refusal(sink) }
             segment.sink = sink
             segment.key = key
-            let now = MonotonicClock.nanoseconds
-            let waits = isGateClosed(now: now)
-            segment.sequence = shared.tracker.append(time: now)
-            if waits {
-                shared.waiting.append(segment)
-            } else {
-                handOverWaiting()
-                try handOver(segment, key: key, sink: sink, to: producer)
-            }
+            segment.partition = partition
+            segment.sequence = shared.tracker.append(time: MonotonicClock.nanoseconds)
+            shared.gate.append(segment)
+            if !more { handOverReady() }
             shared.bytes += bytes
             shared.statistics.appendedCount += 1
             shared.statistics.appendedBytes += UInt64(bytes)
         }
     }
 
-    /// Only with `monitor` held.
-    private func handOver(
-        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink, to producer: KafkaProducer
-    ) throws(TrafficLogError) {
-        // What stands in front could not be handed over: this one keeps its place behind it.
-        guard shared.waiting.isEmpty else { return shared.waiting.append(segment) }
-        let opaque = Unmanaged.passRetained(segment)
-        let code = producer.produce(segment, key: key, opaque: opaque.toOpaque())
-        guard code != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
-        opaque.release()
-        shared.tracker.resolve(segment.sequence)
-        segment.sink = nil
-        segment.key = nil
-        // A fatal producer is about to be replaced.
-        if code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL { throw refusal(sink) }
-        throw KafkaFailure.make(code, location)
-    }
+    package func handOver() { monitor.locked { handOverReady() } }
 
-    /// Whether a record waits until those before it are acknowledged, and then goes with all that came meanwhile.
-    ///
-    /// librdkafka sends a record at once, and an idempotent producer has five requests on their way at the most. When
-    /// more is queued it asks without a pause whether it may go on: at 32 connections that write, its thread took 75 %
-    /// of the program's time, polling a hundred times a request. So few enough records are handed over one by one to
-    /// stay below that, and the rest in groups. Nobody waits longer than for the group under way, and when that takes
-    /// long (a broker of several hangs) there is no gate. Only with `monitor` held.
-    private func isGateClosed(now: UInt64) -> Bool {
-        guard shared.handedCount >= Self.gateCount, let oldest = shared.tracker.oldestTime else { return false }
-        return now < oldest + Self.gateNanoseconds
-    }
-
-    /// Hands over what waits, as one group. Only with `monitor` held.
-    private func handOverWaiting() {
-        guard !shared.waiting.isEmpty, !shared.isReplacing, !shared.isClosed, let producer = shared.producer else {
-            return
-        }
-        var takenCount = 0
-        for segment in shared.waiting {
-            let opaque = Unmanaged.passRetained(segment)
-            let code = producer.produce(segment, key: segment.key ?? ConnectionKey([]), opaque: opaque.toOpaque())
-            if code != RD_KAFKA_RESP_ERR_NO_ERROR {
-                opaque.release()
-                // Room comes with the next report, another producer with the event of the fatal error.
-                if code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL { break }
-                if shared.untaken.isEmpty { queue.async { [weak self] in self?.reportUntaken() } }
-                shared.untaken.append((segment, KafkaFailure.make(code, location)))
+    /// Hands over what the gate lets go. Only with `monitor` held.
+    private func handOverReady() {
+        guard !shared.isReplacing, !shared.isClosed, let producer = shared.producer,
+            shared.gate.isOpen(oldestTime: shared.tracker.oldestTime, now: MonotonicClock.nanoseconds)
+        else { return }
+        var untaken: [(segment: RecordSegment, failure: TrafficLogError?)] = []
+        shared.gate.release { segment in
+            let code = producer.produce(segment)
+            switch code {
+            case RD_KAFKA_RESP_ERR_NO_ERROR: return .handed
+            // Room comes with the next report, another producer with the event of the fatal error.
+            case RD_KAFKA_RESP_ERR__QUEUE_FULL, RD_KAFKA_RESP_ERR__FATAL: return .full
+            default:
+                untaken.append((segment, KafkaFailure.make(code, location)))
+                return .refused
             }
-            takenCount += 1
         }
-        if takenCount == shared.waiting.count {
-            shared.waiting.removeAll(keepingCapacity: takenCount <= Self.retainedWaitingLimit)
-        } else {
-            shared.waiting.removeFirst(takenCount)
+        guard !untaken.isEmpty else { return }
+        shared.untaken += untaken
+        queue.async { [weak self] in
+            guard let self else { return }
+            self.reports.locked { self.reportUntaken() }
         }
     }
 
@@ -244,23 +257,31 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         return TrafficLogError(.full, "\(location): \(shared.tracker.count) records wait for the brokers")
     }
 
-    // MARK: Reports, on `queue`
+    // MARK: Reports, with `reports` held
 
     /// Takes the events that are there, then waits a little for more: while reports come, that spares the way through
     /// Dispatch's threads for each of them. Leaves now and then, so that the timer has its turn.
-    private func drain(_ producer: KafkaProducer) {
-        var batch = ReportBatch()
-        var waitMilliseconds: Int32 = 0
-        for _ in 0..<Self.drainRoundLimit {
-            guard let first = producer.nextEvent(milliseconds: waitMilliseconds) else { break }
-            take(event: first, of: producer, into: &batch)
-            while let event = producer.nextEvent() { take(event: event, of: producer, into: &batch) }
-            report(&batch)
-            continueReplacing()
-            let isDone = monitor.locked { shared.isClosed || shared.isReplacing || shared.producer !== producer }
-            waitMilliseconds = isDone ? 0 : Self.drainMilliseconds
+    private func drainPatiently() {
+        for round in 0..<Self.drainRoundLimit {
+            let isOver = reports.locked { () -> Bool in
+                guard let producer = monitor.locked({ shared.producer }), watch == nil else { return true }
+                let isEmpty = !drain(producer, waitMilliseconds: round == 0 ? 0 : Self.drainMilliseconds)
+                continueReplacing()
+                return isEmpty
+            }
+            handOver()
+            if isOver { break }
         }
-        continueReplacing()
+    }
+
+    /// Takes the events that are there, waiting for the first one. Returns whether there was any.
+    private func drain(_ producer: KafkaProducer, waitMilliseconds: Int32 = 0) -> Bool {
+        guard let first = producer.nextEvent(milliseconds: waitMilliseconds) else { return false }
+        var batch = ReportBatch()
+        take(event: first, of: producer, into: &batch)
+        while let event = producer.nextEvent() { take(event: event, of: producer, into: &batch) }
+        report(&batch)
+        return true
     }
 
     private func take(event: OpaquePointer, of producer: KafkaProducer, into batch: inout ReportBatch) {
@@ -319,6 +340,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         let woken = monitor.locked { () -> [any TrafficLogSink] in
             for (segment, failure) in batch.resolved {
                 shared.tracker.resolve(segment.sequence)
+                if segment.isHandedOver { shared.gate.resolved(partition: segment.partition) }
                 shared.bytes -= segment.recordRange.count + (segment.key?.bytes.count ?? 0)
                 if failure == nil {
                     shared.statistics.durableCount += 1
@@ -330,7 +352,6 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
                 segment.key = nil
             }
             shared.unreportedCount += count
-            if shared.handedCount < Self.gateCount { handOverWaiting() }
             return takeRefusedSinks()
         }
         batch.resolved.removeAll(keepingCapacity: true)
@@ -373,7 +394,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         }
     }
 
-    // MARK: Replacing the producer, on `queue`
+    // MARK: Replacing the producer, with `reports` held
 
     private func beginReplacing(reason: String) {
         let (isFirst, producer) = monitor.locked { () -> (Bool, KafkaProducer?) in
@@ -422,11 +443,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             let old = shared.producer
             shared.producer = producer
             for (index, segment) in again.enumerated() {
-                let opaque = Unmanaged.passRetained(segment)
-                let key = segment.key ?? ConnectionKey([])
-                guard producer.produce(segment, key: key, opaque: opaque.toOpaque()) == RD_KAFKA_RESP_ERR_NO_ERROR
-                else {
-                    opaque.release()
+                guard producer.produce(segment) == RD_KAFKA_RESP_ERR_NO_ERROR else {
                     // The rest keeps its place behind this one and has its turn when the others are through.
                     salvaged = Array(again[index...])
                     salvagedPendingCount = index
@@ -435,7 +452,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             }
             shared.statistics.resentCount += UInt64(again.count - salvaged.count)
             shared.isReplacing = !salvaged.isEmpty
-            handOverWaiting()
+            handOverReady()
             return (old, takeRefusedSinks())
         }
         start(producer)
@@ -486,7 +503,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             probe(reason: nil)
         }
         monitor.locked {
-            if !isGateClosed(now: MonotonicClock.nanoseconds) { handOverWaiting() }
+            handOverReady()
         }
         continueReplacing()
     }
@@ -516,17 +533,9 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         guard !isProbing, let producer = monitor.locked({ shared.producer }) else { return }
         isProbing = true
         DispatchQueue.global().async { [weak self] in
-            var metadata: UnsafePointer<rd_kafka_metadata>?
-            let code = rd_kafka_metadata(producer.handle, 0, producer.topic, &metadata, 1000)
-            var isThere = false
-            if code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata {
-                isThere =
-                    metadata.pointee.topic_cnt == 1 && metadata.pointee.topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR
-                rd_kafka_metadata_destroy(metadata)
-            }
+            let answered = producer.isTopicThere(milliseconds: 1000)
             guard let self else { return }
-            let answered = isThere
-            self.queue.async {
+            self.reports.locked {
                 self.isProbing = false
                 if answered { self.endOutage() } else if let reason { self.begin(outage: reason) }
             }
@@ -557,9 +566,9 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
         // Without a flush before, what is queued or on its way is given up and reported so.
         purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
         let deadline = MonotonicClock.nanoseconds + 5_000_000_000
-        queue.sync {
+        reports.locked {
             while monitor.locked({ shared.handedCount > salvaged.count }), MonotonicClock.nanoseconds < deadline {
-                drain(producer)
+                _ = drain(producer)
                 purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
                 poll(nil, 0, 1)
             }
@@ -568,13 +577,14 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             batch.resolved = salvaged.map { ($0, failure) }
             salvaged = []
             monitor.locked {
-                batch.resolved += shared.untaken + shared.waiting.map { ($0, failure) }
+                batch.resolved += shared.untaken + shared.gate.removeAll().map { ($0, failure) }
                 shared.untaken = []
-                shared.waiting = []
             }
             report(&batch)
             timer?.cancel()
             timer = nil
+            source?.cancel()
+            source = nil
         }
         monitor.locked { shared.producer = nil }
     }

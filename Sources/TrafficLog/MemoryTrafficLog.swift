@@ -41,7 +41,7 @@ package final class MemoryTrafficLog: TrafficLogWriter {
     }
 
     package func append(
-        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink
+        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink, more: Bool
     ) throws(TrafficLogError) {
         guard segment.record.count <= recordLimitBytes else {
             throw TrafficLogError(.tooLarge, "memory: a record of \(segment.record.count) bytes is too large")

@@ -19,6 +19,10 @@ package final class RecordSegment: @unchecked Sendable {
     var sink: (any TrafficLogSink)?
     var sequence: UInt64 = 0
     var key: ConnectionKey?
+    /// -1: not known here.
+    var partition: Int32 = -1
+    /// A library has the record.
+    var isHandedOver = false
     /// What a writer that stands in front of another one remembers of the segment.
     var relay: AnyObject?
 

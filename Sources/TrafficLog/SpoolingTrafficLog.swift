@@ -140,7 +140,7 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
     // MARK: Appending
 
     package func append(
-        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink
+        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink, more: Bool
     ) throws(TrafficLogError) {
         // Before anything is durable anywhere: what the log never takes must not go to the spool.
         let bytes = segment.recordRange.count + key.bytes.count
@@ -156,11 +156,11 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
             do throws(TrafficLogError) {
                 if spooling != nil {
                     guard awaitingSpool.isEmpty else { throw TrafficLogError(.full, "\(location): the spool is full") }
-                    try spool.append(segment, key: key, sink: spoolEar)
+                    try spool.append(segment, key: key, sink: spoolEar, more: more)
                     entry.spoolOffset = nextSpoolOffset
                     nextSpoolOffset += 1
                 } else {
-                    try primary.append(segment, key: key, sink: primaryEar)
+                    try primary.append(segment, key: key, sink: primaryEar, more: more)
                     direct[entry.number] = entry
                 }
             } catch {
@@ -172,6 +172,13 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
             unreportedCount += 1
         }
     }
+
+    package func handOver() {
+        primary.handOver()
+        spool.handOver()
+    }
+
+    package func report(on loop: EventLoop) { primary.report(on: loop) }
 
     private func primaryChanged(_ state: TrafficLogState) {
         monitor.locked {

@@ -1,3 +1,5 @@
+import EventIO
+
 /// What became of one appended record.
 package struct LogDelivery: Sendable {
     package let segment: RecordSegment
@@ -84,7 +86,20 @@ package protocol TrafficLogWriter: AnyObject, Sendable {
 
     /// Hands a record over; never blocks. Its delivery is reported to `sink` exactly once, unless this throws: then the
     /// segment was not taken. `.full` is back-pressure; `.tooLarge` and `.closed` are final.
-    func append(_ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink) throws(TrafficLogError)
+    ///
+    /// With `more` the caller promises further appends or `handOver` at once, and the record may wait for them: what
+    /// one turn of an event loop records is handed over together.
+    func append(
+        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink, more: Bool
+    ) throws(TrafficLogError)
+
+    /// Lets go what was appended with `more`. Cheap when there is nothing.
+    func handOver()
+
+    /// Has reports come on `loop` from now on, which spares the way over a thread of the writer; the sink of that loop
+    /// is then called on it. A hint: a writer that has its own thread for other reasons ignores it. The loop calls
+    /// `handOver` when it has served a batch of events.
+    func report(on loop: EventLoop)
 
     /// Blocks until everything appended so far is resolved; false when `duration` was not enough.
     func flush(within duration: Duration) -> Bool
@@ -98,4 +113,15 @@ package protocol TrafficLogWriter: AnyObject, Sendable {
 
     /// Ends the writer. Records that are not durable yet are reported with `.closed`. Call `flush` before.
     func close()
+}
+
+extension TrafficLogWriter {
+    package func append(
+        _ segment: RecordSegment, key: ConnectionKey, sink: any TrafficLogSink
+    ) throws(TrafficLogError) {
+        try append(segment, key: key, sink: sink, more: false)
+    }
+
+    package func handOver() {}
+    package func report(on loop: EventLoop) {}
 }
