@@ -21,6 +21,8 @@ final class TupleLines {
     private var packing = Packing.plain
     /// The packed data ended with a whole member or frame.
     private var isWhole = true
+    /// The unpacker may hold more text than there was room for.
+    private var mayHoldMore = false
     private var packed: [UInt8] = []
     private var packedStart = 0
     private var text: [UInt8] = []
@@ -107,7 +109,7 @@ final class TupleLines {
 
     /// Adds a block to `text`, or notes the end.
     private func unpack() throws(TrafficFailure) {
-        if packedStart == packed.count { try fill() }
+        if packedStart == packed.count, !mayHoldMore { try fill() }
         if case .plain = packing {
             text.append(contentsOf: packed[packedStart...])
             packedStart = packed.count
@@ -135,6 +137,7 @@ final class TupleLines {
         }
         text.removeLast(text.count - old - written)
         packedStart += consumed
+        mayHoldMore = written == Self.blockBytes
         guard isGood else {
             end()
             throw TrafficFailure(.unreadable, "\(path): damaged behind line \(lineNumber)")
