@@ -13,8 +13,8 @@ import Synchronization
 /// behind its last whole group and finished when the next writer of that instance starts.
 ///
 /// When the disk is full or fails, the group is tried again, from its place on: nothing of it counts before it was
-/// synced. A file that fails twice is given up, so that a damaged one does not stop everything (a plain one may then
-/// hold lines that the next one holds, too). Nothing is dropped: what waits grows, and `isFull` asks the callers to stop
+/// synced. A file that fails twice is given up, so that a damaged one does not stop everything (when it could
+/// not be cut either, it may hold lines that the next one holds, too). Nothing is dropped: what waits grows, and `isFull` asks the callers to stop
 /// reading at `queueBytes`.
 // Sound: everything mutable is in `shared`, used with `monitor`'s lock held, or in the writer, used by its thread.
 package final class TupleFiles: @unchecked Sendable {

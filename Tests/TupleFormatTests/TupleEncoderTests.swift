@@ -144,7 +144,7 @@ import Testing
         var tuple = SampleTuple(connection: "a\"b", number: 12)
         tuple.sourceRequest = SampleMessage("GET / HTTP/1.1\r\n")
         tuple.sourceResponse = SampleMessage("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", "{\"a\":1}")
-        tuple.targetResponses = [SampleMessage("nonsense\r\n\r\n")]
+        tuple.targetResponses = [SampleMessage("nonsense of some length\r\n\r\n")]
         tuple.error = "gave \"up\""
         tuple.numErrors = 4
         tuple.sourceTime = 1_700_000_000_123
@@ -153,7 +153,7 @@ import Testing
         #expect(value["sourceRequest"] == .object([JSONMember(key: "Exception", value: .string(whole))]))
         #expect(value["sourceResponse"]?["Exception"]?.stringValue?.hasPrefix("body, byte 7") == true)
         #expect(value["sourceResponse"]?["payload"]?["inlinedJsonBody"]?["a"]?.intValue == 1)
-        #expect(value["targetResponses"]?.arrayValue?[0]["Exception"]?.stringValue?.hasPrefix("byte 0") == true)
+        #expect(value["targetResponses"]?.arrayValue?[0]["Exception"]?.stringValue?.hasPrefix("byte ") == true)
         let keys = value.objectValue?.map(\.key)
         #expect(
             keys == [

@@ -104,7 +104,8 @@ private enum ModelTuple {
             return (written(value, &random), payload("inlinedJsonBody", value))
         case 1:
             let values = (0..<2 + random.below(4)).map { _ in value(&random, depth: 2, isRoot: true) }
-            let bytes = values.flatMap { written($0, &random) + [0x0A] }
+            var bytes: [UInt8] = []
+            for value in values { bytes += written(value, &random) + [0x0A] }
             return (bytes, payload("inlinedJsonSequenceBodies", .array(values)))
         case 2:
             let text = "t" + text(&random)
