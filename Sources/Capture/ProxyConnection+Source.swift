@@ -39,9 +39,9 @@ extension ProxyConnection {
         if isRecorded, let recorder {
             if isLanded {
                 _ = recorder.commit(.write, count: bytes.count)
-            } else if !isReading || recorder.hasRoom() {
+            } else if recorder.hasRoom() || !isReading && !loop.isForwardingUnrecorded {
                 // The answer to a write is recorded past the budget: a log that is stuck releases no further writes,
-                // so there are no more of these than writes at the source.
+                // so there are no more of these than writes at the source. Unless they are forwarded all the same.
                 recorder.append(.write, copying: bytes)
             } else {
                 dropRecording()
