@@ -11,6 +11,7 @@ final class CaptureMetrics: Sendable {
     let heldRequests: Gauge
     let heldBytes: Gauge
     let holdSeconds: Histogram
+    let produceSeconds: Histogram
     let records: Counter
     let recordBytes: Counter
     let lostRecords: Counter
@@ -42,7 +43,11 @@ final class CaptureMetrics: Sendable {
         heldRequests = registry.gauge("capture_held_requests", help: "Requests that wait for the log.")
         heldBytes = registry.gauge("capture_held_bytes", help: "Bytes of requests that wait for the log.")
         holdSeconds = registry.histogram(
-            "capture_hold_seconds", help: "How long requests waited for the log.", bounds: Self.holdBounds)
+            "capture_hold_seconds", help: "How long the last bytes of requests waited for the log.",
+            bounds: Self.holdBounds)
+        produceSeconds = registry.histogram(
+            "capture_produce_seconds", help: "From handing a record to the log to its acknowledgement.",
+            bounds: Self.holdBounds)
         records = registry.counter("capture_records_total", help: "Records handed to the log.")
         recordBytes = registry.counter("capture_record_bytes_total", help: "Bytes of records handed to the log.")
         lostRecords = registry.counter("capture_lost_records_total", help: "Records that the log did not take.")
@@ -76,6 +81,8 @@ final class CaptureMetrics: Sendable {
         registry.gauge(
             "capture_spooled_records", help: "Records in the spool that the log does not have yet.",
             value: { Double(log.statistics.spooledCount) })
+        registry.gauge(
+            "capture_spooled_bytes", help: "Size of the spool.", value: { Double(log.statistics.spooledBytes) })
         registry.gauge(
             "capture_log_outage_info", help: "1 while the log takes no records.",
             value: { log.state.takesRecords ? 0 : 1 })

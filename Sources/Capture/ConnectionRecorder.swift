@@ -154,6 +154,7 @@ final class ConnectionRecorder {
         segment.recordRange = 0..<record.count
         segment.token = UInt64(position.number)
         segment.context = self
+        segment.handedOverNanoseconds = loop.loop.now.nanoseconds
         position = writer.nextPosition
         self.segment = nil
         self.writer = nil
@@ -209,6 +210,10 @@ final class ConnectionRecorder {
     /// The log reports on a record, in order.
     func resolved(_ segment: RecordSegment, failure: TrafficLogError?) {
         let number = Int32(truncatingIfNeeded: segment.token)
+        if failure == nil {
+            loop.metrics.produceSeconds.observe(
+                loop.loop.now - MonotonicInstant(nanoseconds: segment.handedOverNanoseconds))
+        }
         note(number: number, isLost: failure != nil)
         resolvedThrough = max(resolvedThrough, number)
         owner?.recordsResolved()

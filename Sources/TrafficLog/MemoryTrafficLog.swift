@@ -16,6 +16,7 @@ package final class MemoryTrafficLog: TrafficLogWriter {
         let segment: RecordSegment
         let key: ConnectionKey
         let sink: any TrafficLogSink
+        let time = MonotonicClock.nanoseconds
     }
 
     private struct Content {
@@ -97,6 +98,8 @@ package final class MemoryTrafficLog: TrafficLogWriter {
         content.withLock { content in
             var statistics = content.statistics
             statistics.unacknowledgedCount = UInt64(content.pending.count)
+            statistics.oldestUnacknowledgedNanoseconds =
+                content.pending.first.map { MonotonicClock.nanoseconds - $0.time } ?? 0
             statistics.unacknowledgedBytes = content.pending.reduce(0) { $0 + UInt64($1.segment.record.count) }
             return statistics
         }

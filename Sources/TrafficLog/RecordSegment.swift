@@ -14,6 +14,8 @@ package final class RecordSegment: @unchecked Sendable {
     /// For the owner: what the record is to it. The writer does not look at them.
     package var token: UInt64 = 0
     package var context: AnyObject?
+    /// When it was handed over, nanoseconds of the monotonic clock.
+    package var handedOverNanoseconds: UInt64 = 0
 
     // The writer's own, between append and delivery.
     var sink: (any TrafficLogSink)?
