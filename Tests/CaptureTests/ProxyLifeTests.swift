@@ -99,7 +99,12 @@ import TrafficLog
         let client = try RawClient(rig.proxy.localAddress, receiveBufferBytes: 256 << 10)
         try client.send(get)
         _ = try client.receive(count: 1000)
-        usleep(200_000)
+        // The source is blocked when its kernel takes nothing more of what it has queued.
+        var before = -1
+        eventually("the source is slowed down") {
+            defer { before = rig.source.unsentBytes }
+            return before > 0 && before == rig.source.unsentBytes
+        }
         let inFlight = Double(rig.metric("capture_in_flight_bytes") ?? "") ?? .infinity
         #expect(inFlight <= Double(16 << 20))
         let head = "HTTP/1.1 200 OK\r\nContent-Length: \(size)\r\n\r\n".utf8.count
@@ -240,7 +245,7 @@ import TrafficLog
         #expect(try client.receiveResponse().hasSuffix("ok"))
         // Decided late: the head comes in two pieces.
         try client.send(String(secret.prefix(30)))
-        usleep(20_000)
+        try rig.passTurn()
         try client.send(String(secret.dropFirst(30)))
         #expect(try client.receiveResponse().hasSuffix("ok"))
         try client.send(put)
@@ -261,7 +266,7 @@ import TrafficLog
         try client.send(request)
         #expect(try client.receiveResponse().hasSuffix("ok"))
         try client.send(String(request.prefix(40)))
-        usleep(20_000)
+        try rig.passTurn()
         try client.send(String(request.dropFirst(40)))
         #expect(try client.receiveResponse().hasSuffix("ok"))
         rig.stop()

@@ -49,8 +49,10 @@ final class ScriptedSource: @unchecked Sendable {
     let loop: EventLoop
     private let listener: Listener
     fileprivate let state = Mutex(State())
-    /// Connections that brought nothing yet.
+    /// Connections that brought nothing yet. Only on `loop`.
     fileprivate var idle: [Connection] = []
+    /// Only on `loop`.
+    fileprivate var openConnections: [Connection] = []
     let address: SocketAddress
 
     init(tls: TLSServerConfiguration? = nil, answer: @escaping @Sendable ([UInt8]) -> SourceAnswer) throws {
@@ -71,6 +73,18 @@ final class ScriptedSource: @unchecked Sendable {
     var requests: [[UInt8]] { state.withLock { $0.requests } }
     var connectionCount: Int { state.withLock { $0.received.count } }
     var closedCount: Int { state.withLock { $0.closedCount } }
+
+    /// What is queued for the proxy and not taken by the kernel.
+    var unsentBytes: Int {
+        let done = DispatchSemaphore(value: 0)
+        let count = Atomic<Int>(0)
+        loop.execute {
+            count.store(self.openConnections.reduce(0) { $0 + $1.pendingWriteBytes }, ordering: .relaxed)
+            done.signal()
+        }
+        done.wait()
+        return count.load(ordering: .relaxed)
+    }
 
     func stop() { loop.stop() }
 
@@ -96,7 +110,10 @@ final class SourceConnection: ConnectionHandler {
             } ?? 0
     }
 
-    func connectionReady(_ connection: Connection) { source?.idle.append(connection) }
+    func connectionReady(_ connection: Connection) {
+        source?.idle.append(connection)
+        source?.openConnections.append(connection)
+    }
 
     func connection(_ connection: Connection, received bytes: UnsafeMutableRawBufferPointer) {
         source?.idle.removeAll { $0 === connection }
@@ -123,6 +140,7 @@ final class SourceConnection: ConnectionHandler {
     }
 
     func connectionClosed(_ connection: Connection, error: IOError?) {
+        source?.openConnections.removeAll { $0 === connection }
         source?.state.withLock { $0.closedCount += 1 }
     }
 
@@ -275,6 +293,16 @@ final class ProxyRig {
     ) throws { try self.init(log: log, answer: { _ in .ok }, change) }
 
     func client() throws -> RawClient { try RawClient(proxy.localAddress) }
+
+    /// Returns when the proxy has taken what was sent before, and not more: its one loop answers in the order in which
+    /// sockets became ready, and answers what is no HTTP by itself.
+    func passTurn() throws {
+        let other = try client()
+        try other.send("no request\r\n\r\n")
+        guard String(decoding: other.receiveAll(), as: UTF8.self).hasPrefix("HTTP/1.1 400 ") else {
+            throw RigFailure(description: "the proxy does not refuse what is no HTTP")
+        }
+    }
 
     @discardableResult
     func stop(within duration: Duration = .seconds(10)) -> CaptureProxy.DrainReport {
