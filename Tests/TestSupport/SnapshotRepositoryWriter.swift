@@ -144,7 +144,7 @@ package final class SnapshotRepositoryWriter {
     fileprivate func writeBlob(_ name: String, codec: String, _ value: MetadataValue) throws {
         try FileTree.write(
             "\(path)/\(name)",
-            SmileBlobWriter.encode(SmileWriter.encode(value), codec: codec, isCompressed: options.isCompressed))
+            SmileBlobWriter.encode(value.smile, codec: codec, isCompressed: options.isCompressed))
     }
 }
 
@@ -255,7 +255,7 @@ package final class ShardSnapshotWriter {
 
     private func write(_ name: String, _ codec: String, _ value: MetadataValue) throws {
         let blob = SmileBlobWriter.encode(
-            SmileWriter.encode(value), codec: codec, isCompressed: repository.options.isCompressed)
+            value.smile, codec: codec, isCompressed: repository.options.isCompressed)
         try FileTree.write("\(folder)/\(name)", blob)
     }
 
