@@ -90,14 +90,15 @@ let package = Package(
             name: "millrace-fuzz",
             dependencies: [
                 "HTTPMessage", "JSONBytes", "SnapshotFormat", "LuceneFormat", "BulkFormat", "CapturedTraffic",
-                "Transform", "TupleFormat", "TestSupport", "CSystem",
+                "Transform", "TupleFormat", "TrafficLog", "ClusterClient", "TestSupport", "CISAL", "CSystem",
             ],
             path: "Tests/Fuzz"),
         .executableTarget(
             name: "millrace-bench",
             dependencies: [
                 "TestSupport", "Backfill", "BlobStore", "SnapshotFormat", "SnapshotRepository", "LuceneFormat",
-                "HTTPMessage", "Transform", "TupleFormat", "JSONBytes", "BulkFormat", "EventIO", "ClusterClient", "CLZ4",
+                "HTTPMessage", "Transform", "TupleFormat", "JSONBytes", "BulkFormat", "EventIO", "ClusterClient",
+                "CLZ4",
                 "CISAL", "CZstd", "CSystem",
             ],
             path: "Benchmarks"),

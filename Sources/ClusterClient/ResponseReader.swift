@@ -1,7 +1,7 @@
 import HTTPMessage
 
 /// Why a response cannot be used. The connection it came by is of no further use.
-enum ResponseProblem: Error {
+package enum ResponseProblem: Error, Equatable {
     case malformed(HTTPError)
     /// More content than the limit.
     case tooLarge
@@ -17,9 +17,9 @@ enum ResponseProblem: Error {
 ///
 /// A head that arrives whole is scanned where it lies. Content is appended to one array, which is reserved whole when
 /// the length is known.
-struct ResponseReader {
+package struct ResponseReader {
     /// What becomes of content beyond the limit.
-    enum Excess {
+    package enum Excess {
         /// The response is a problem, its connection of no further use.
         case refused
         /// It is counted and not kept.
@@ -51,7 +51,7 @@ struct ResponseReader {
     /// A 100 response came: the server wants the content that an `Expect` field holds back.
     private(set) var isContinued = false
     /// Whether the connection can carry another exchange; known once complete.
-    private(set) var isPersistent = false
+    package private(set) var isPersistent = false
     /// The content is coded as gzip.
     private(set) var isGzip = false
 
@@ -59,7 +59,7 @@ struct ResponseReader {
     /// What a Content-Length alone makes this side reserve. A longer body grows as it comes.
     private static let reserveBytesLimit = 16 << 20
 
-    init(contentBytesLimit: Int, excess: Excess = .refused) {
+    package init(contentBytesLimit: Int, excess: Excess = .refused) {
         var limits = HTTPLimits()
         limits.highestStatus = 999
         self.limits = limits
@@ -69,7 +69,7 @@ struct ResponseReader {
     }
 
     /// Makes ready for the response to a request of `method`.
-    mutating func begin(_ method: HTTPMethod) {
+    package mutating func begin(_ method: HTTPMethod) {
         self.method = method
         state = .head
         scanner.reset(responseTo: method)
@@ -91,7 +91,7 @@ struct ResponseReader {
 
     /// Takes what arrived. Returns true when the response is complete. Bytes after its end make the connection
     /// unusable: nothing was asked that they could answer.
-    mutating func receive(_ bytes: UnsafeRawBufferPointer) throws(ResponseProblem) -> Bool {
+    package mutating func receive(_ bytes: UnsafeRawBufferPointer) throws(ResponseProblem) -> Bool {
         if bytes.count > 0 { hasBegun = true }
         var position = 0
         while state == .head {
@@ -122,7 +122,7 @@ struct ResponseReader {
     }
 
     /// The peer ended its side. Returns true when that completes the response.
-    mutating func endOfInput() throws(ResponseProblem) -> Bool {
+    package mutating func endOfInput() throws(ResponseProblem) -> Bool {
         isPersistent = false
         guard state == .content else { return state == .complete }
         do throws(HTTPError) { try body.endOfInput() } catch { throw .malformed(error) }
@@ -131,7 +131,7 @@ struct ResponseReader {
     }
 
     /// The complete response; its memory moves to the caller.
-    mutating func take() -> ClusterResponse {
+    package mutating func take() -> ClusterResponse {
         precondition(state == .complete, "a response is taken before it is complete")
         let fields = scanner.head.fields.map { ClusterResponse.FieldRange(name: $0.name, value: $0.value) }
         let response = ClusterResponse(status: status, head: head, fields: fields, body: content)

@@ -15,6 +15,8 @@ enum FuzzTargets {
         "traffic-stream": fuzzTrafficStream,
         "transform": fuzzTransform,
         "tuple": fuzzTuple,
+        "file-log": fuzzFileLog,
+        "cluster-response": fuzzClusterResponse,
     ]
 
     static func named(_ name: String) -> (@Sendable (UnsafeRawBufferPointer) -> Void)? {
