@@ -6,10 +6,13 @@ package struct TrafficArchiveLine: Sendable, Equatable {
     /// nil when the line has none: the record's own connection id stands in.
     package let key: [UInt8]?
     package let value: [UInt8]
+    /// Milliseconds since 1970, which only the JSON form may have (`timestamp`).
+    package let timestampMilliseconds: Int64?
 
-    package init(key: [UInt8]?, value: [UInt8]) {
+    package init(key: [UInt8]?, value: [UInt8], timestampMilliseconds: Int64? = nil) {
         self.key = key
         self.value = value
+        self.timestampMilliseconds = timestampMilliseconds
     }
 
     package struct Failure: Error, Equatable {
@@ -42,7 +45,9 @@ package struct TrafficArchiveLine: Sendable, Equatable {
         guard let value = Array(text.utf8).withUnsafeBytes({ Base64.decode($0) }) else {
             throw Failure(message: "`value` is not base64")
         }
-        return TrafficArchiveLine(key: object["key"]?.stringValue.map { Array($0.utf8) }, value: value)
+        return TrafficArchiveLine(
+            key: object["key"]?.stringValue.map { Array($0.utf8) }, value: value,
+            timestampMilliseconds: object["timestamp"]?.intValue)
     }
 
     /// Appends `key|base64` and a line feed. Line feeds in a key, which would break the line, cannot be written: the

@@ -1,144 +1,37 @@
 import CISAL
 import CapturedTraffic
 import Glibc
+import TrafficLog
 
-/// Reads an archive line by line, gzip (also several members) or plain. Holds one line and a block of each kind.
+/// An archive as a source of records.
 final class TrafficArchiveReader: TrafficSource {
-    private static let blockBytes = 1 << 20
-    /// The largest record in base64, with room for its key.
-    private static let lineBytesLimit = (1 << 28) / 3 * 4 + (1 << 16)
-
     let location: String
-    private let descriptor: Int32
-    /// nil for a plain file.
-    private var inflater: UnsafeMutableRawPointer?
-    private var compressed: [UInt8] = []
-    private var compressedStart = 0
-    private var text: [UInt8] = []
-    private var textStart = 0
-    private var lineNumber = 0
-    private var isAtEnd = false
+    private let reader: ArchiveLineReader
 
     init(path: String) throws(TrafficFailure) {
         location = path
-        descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw TrafficFailure(.unavailable, "\(path): \(String(cString: strerror(errno)))")
+        do throws(TrafficLogError) {
+            reader = try ArchiveLineReader(path: path)
+        } catch {
+            throw TrafficFailure(error)
         }
-        try fill()
-        if compressed.starts(with: [0x1F, 0x8B]) {
-            inflater = millrace_gunzip_stream_new()
-            guard inflater != nil else { throw TrafficFailure(.fault, "\(path): out of memory") }
-        }
-    }
-
-    deinit {
-        if descriptor >= 0 { close(descriptor) }
-        if let inflater { millrace_gunzip_stream_free(inflater) }
     }
 
     func next() throws(TrafficFailure) -> SourceRecord? {
-        while let line = try nextLine() {
-            lineNumber += 1
-            let parsed: TrafficArchiveLine?
-            do throws(TrafficArchiveLine.Failure) {
-                let slice = text[line]
-                let result = slice.withUnsafeBytes { bytes in
-                    Result { () throws(TrafficArchiveLine.Failure) in try TrafficArchiveLine.parse(bytes) }
-                }
-                parsed = try result.get()
-            } catch {
-                throw TrafficFailure(.unreadable, "\(location), line \(lineNumber): \(error.message)")
-            }
-            guard let parsed else { continue }
+        let line: ArchiveLineReader.Line?
+        do throws(TrafficLogError) {
+            line = try reader.next()
+        } catch {
+            throw TrafficFailure(error)
+        }
+        switch line {
+        case nil: return nil
+        case .unreadable(let reason, _): throw TrafficFailure(.unreadable, reason)
+        case .record(let record):
             return SourceRecord(
-                key: parsed.key, value: parsed.value, position: "line \(lineNumber)", timestampMilliseconds: nil)
+                key: record.key, value: record.value, position: "line \(reader.lineNumber)",
+                timestampMilliseconds: record.timestampMilliseconds)
         }
-        return nil
-    }
-
-    /// The next line's place in `text`, without its line feed. The last line may lack one.
-    private func nextLine() throws(TrafficFailure) -> Range<Int>? {
-        var searched = textStart
-        while true {
-            if let end = newline(from: searched) {
-                defer { textStart = end + 1 }
-                return textStart..<end
-            }
-            searched = text.count
-            if isAtEnd {
-                defer { textStart = text.count }
-                return textStart < text.count ? textStart..<text.count : nil
-            }
-            guard text.count - textStart <= Self.lineBytesLimit else {
-                isAtEnd = true
-                textStart = text.count
-                throw TrafficFailure(.unreadable, "\(location), line \(lineNumber + 1): longer than any record")
-            }
-            if textStart > 0 {
-                text.removeSubrange(..<textStart)
-                searched -= textStart
-                textStart = 0
-            }
-            try appendText()
-        }
-    }
-
-    private func newline(from start: Int) -> Int? {
-        text.withUnsafeBytes { bytes in
-            guard let base = bytes.baseAddress, start < bytes.count,
-                let found = memchr(base + start, 0x0A, bytes.count - start)
-            else { return nil }
-            return UnsafeRawPointer(found) - base
-        }
-    }
-
-    /// Adds a block to `text`, or notes the end.
-    private func appendText() throws(TrafficFailure) {
-        if compressedStart == compressed.count { try fill() }
-        guard let inflater else {
-            text.append(contentsOf: compressed[compressedStart...])
-            compressedStart = compressed.count
-            isAtEnd = compressed.isEmpty
-            return
-        }
-        guard !compressed.isEmpty else {
-            isAtEnd = true
-            guard millrace_gunzip_stream_may_end(inflater) != 0 else {
-                throw TrafficFailure(.unreadable, "\(location): the gzip file is cut off")
-            }
-            return
-        }
-        var consumed = 0
-        var written = 0
-        let old = text.count
-        text.append(contentsOf: repeatElement(0, count: Self.blockBytes))
-        let code = compressed.withUnsafeBufferPointer { input in
-            text.withUnsafeMutableBufferPointer { output -> Int32 in
-                guard let from = input.baseAddress, let to = output.baseAddress else { return 0 }
-                return millrace_gunzip_stream_next(
-                    inflater, from + compressedStart, input.count - compressedStart, &consumed, to + old,
-                    output.count - old, &written)
-            }
-        }
-        text.removeLast(text.count - old - written)
-        compressedStart += consumed
-        guard code == 0 else {
-            isAtEnd = true
-            throw TrafficFailure(.unreadable, "\(location): not gzip, or damaged (isa-l says \(code))")
-        }
-    }
-
-    /// Reads the next block of the file; `compressed` is empty at its end.
-    private func fill() throws(TrafficFailure) {
-        compressedStart = 0
-        var count = -1
-        let descriptor = descriptor
-        compressed = [UInt8](unsafeUninitializedCapacity: Self.blockBytes) { bytes, filled in
-            repeat { count = read(descriptor, bytes.baseAddress, bytes.count) } while count < 0 && errno == EINTR
-            filled = max(0, count)
-        }
-        guard count >= 0 else { throw TrafficFailure(.unavailable, "\(location): \(String(cString: strerror(errno)))") }
     }
 }
 
