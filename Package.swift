@@ -98,8 +98,7 @@ let package = Package(
             dependencies: [
                 "TestSupport", "Backfill", "BlobStore", "SnapshotFormat", "SnapshotRepository", "LuceneFormat",
                 "HTTPMessage", "Transform", "TupleFormat", "JSONBytes", "BulkFormat", "EventIO", "ClusterClient",
-                "CLZ4",
-                "CISAL", "CZstd", "CSystem",
+                "TrafficLog", "CLZ4", "CISAL", "CZstd", "CSystem",
             ],
             path: "Benchmarks"),
         .testTarget(name: "EventIOTests", dependencies: ["EventIO", "TestSupport", "CSystem"]),
@@ -152,7 +151,10 @@ let package = Package(
             dependencies: ["TupleFormat", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace-fuzz"]),
         .testTarget(
             name: "TrafficLogTests",
-            dependencies: ["TrafficLog", "CapturedTraffic", "JSONBytes", "EventIO", "TestSupport", "CSystem"]),
+            dependencies: [
+                "TrafficLog", "CapturedTraffic", "JSONBytes", "EventIO", "TestSupport", "CISAL", "CRdKafka", "CSystem",
+                "millrace-bench",
+            ]),
         .testTarget(
             name: "CaptureTests",
             dependencies: [

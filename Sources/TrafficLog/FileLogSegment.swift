@@ -16,6 +16,7 @@ final class FileLogSegment: Sendable {
     let path: String
     let baseOffset: UInt64
     let nonce: UInt64
+    let createdMilliseconds: Int64
     let descriptor: Int32
 
     /// nil when the file has no valid header yet (its writer ended while it was being made).
@@ -36,6 +37,7 @@ final class FileLogSegment: Sendable {
         }
         self.baseOffset = baseOffset
         nonce = header.nonce
+        createdMilliseconds = header.createdMilliseconds
     }
 
     deinit { close(descriptor) }
@@ -150,17 +152,29 @@ final class FileLogSegment: Sendable {
 }
 
 /// The decompressed records of a batch. Records that were read from it keep it alive.
-// Sound: the memory is written before `init` and never after; it is freed with the last reference.
+// Sound: the memory is written before `init` and never after; it is freed with the last reference. `held` is set before
+// any record is delivered.
 final class FileLogBlock: @unchecked Sendable {
     let raw: UnsafeMutableRawBufferPointer
     let header: FileLogBatchHeader
+    private var held: HeldBytes?
 
     init(owning raw: UnsafeMutableRawBufferPointer, header: FileLogBatchHeader) {
         self.raw = raw
         self.header = header
     }
 
-    deinit { raw.deallocate() }
+    deinit {
+        held?.add(-raw.count)
+        raw.deallocate()
+    }
+
+    /// Counts the memory for as long as it lives.
+    func account(_ held: HeldBytes) {
+        guard self.held == nil else { return }
+        self.held = held
+        held.add(raw.count)
+    }
 
     /// Checks every record; nil when all are sound.
     func firstFault() -> String? {

@@ -11,18 +11,24 @@ package final class FileTrafficLogReader: TrafficLogReader {
     private var expected: UInt64 = 0
     private var block: FileLogBlock?
     private var blockPosition = 0
+    /// Looks in a row that found nothing.
+    private var idleLooks = 0
 
-    /// How often a reader that waits looks for new records. Polling also works where another machine writes.
+    /// How often a reader that waits looks for new records. Polling also works where another machine writes. A look
+    /// costs about 50 µs, so one that waits for long looks less often.
     private static let pollMilliseconds: Int32 = 5
+    private static let idlePollMilliseconds: Int32 = 40
+    private static let idlePollCount = 20
 
     /// Fails when the folder cannot be read or a record that `start` names is gone.
-    package init(path: String, start: LogStart = .beginning) throws(TrafficLogError) {
+    package init(path: String, start: LogStart = .earliest) throws(TrafficLogError) {
         folder = path
         location = "file://" + path
         let segments = try FileLogFolder.segments(path)
         switch start {
-        case .beginning: expected = segments.first ?? FileLogWatermark.read(folder: path)?.nextOffset ?? 0
-        case .end: try seekEnd(segments)
+        case .earliest: expected = segments.first ?? FileLogWatermark.read(folder: path)?.nextOffset ?? 0
+        case .latest: try seekEnd(segments)
+        case .timestamp(let time): try seek(notBefore: time, segments)
         case .offsets(let offsets):
             guard let wanted = offsets[0] else {
                 expected = segments.first ?? 0
@@ -37,9 +43,38 @@ package final class FileTrafficLogReader: TrafficLogReader {
         while true {
             if let record = recordOfBlock() { return record }
             if try loadBlock() { continue }
-            guard duration > .zero, MonotonicClock.nanoseconds < deadline else { return nil }
-            poll(nil, 0, Self.pollMilliseconds)
+            guard duration > .zero, waitForMore(until: deadline) else { return nil }
         }
+    }
+
+    /// The batch that the next record is in, and where; nil as `next`. The records are passed over with `pass`.
+    func nextBlock(within duration: Duration) throws(TrafficLogError) -> (block: FileLogBlock, position: Int)? {
+        let deadline = MonotonicClock.nanoseconds &+ duration.wholeNanoseconds
+        while true {
+            if let block, expected < block.header.endOffset {
+                idleLooks = 0
+                return (block, blockPosition)
+            }
+            block = nil
+            if try loadBlock() { continue }
+            guard waitForMore(until: deadline) else { return nil }
+        }
+    }
+
+    /// The records of the current batch in front of `offset` were taken; the next one stands at `position`.
+    func pass(to offset: UInt64, position: Int) {
+        expected = offset
+        blockPosition = position
+        if let block, expected >= block.header.endOffset { self.block = nil }
+    }
+
+    private func waitForMore(until deadline: UInt64) -> Bool {
+        let now = MonotonicClock.nanoseconds
+        guard now < deadline else { return false }
+        idleLooks += 1
+        let turn = idleLooks > Self.idlePollCount ? Self.idlePollMilliseconds : Self.pollMilliseconds
+        MonotonicClock.sleep(milliseconds: min(turn, Int32(clamping: (deadline - now) / 1_000_000 + 1)))
+        return true
     }
 
     /// Offset of the record that `next` returns next.
@@ -54,6 +89,7 @@ package final class FileTrafficLogReader: TrafficLogReader {
         let (record, next) = block.record(at: blockPosition, offset: expected)
         blockPosition = next
         expected += 1
+        idleLooks = 0
         return record
     }
 
@@ -138,6 +174,8 @@ package final class FileTrafficLogReader: TrafficLogReader {
             throw current.corrupt(at: position, "the next segment begins with record \(next), before \(expected)")
         }
         if next > expected {
+            // Retention removes the oldest first; this reader holds the file of a segment that is gone already.
+            if try !FileLogFolder.segments(folder).contains(current.baseOffset) { try checkPresent(next) }
             throw current.corrupt(at: position, "records \(expected) to \(next - 1) are missing here")
         }
         guard let opened = try FileLogSegment(folder: folder, baseOffset: next) else { return false }
@@ -170,6 +208,41 @@ package final class FileTrafficLogReader: TrafficLogReader {
         if expected < wanted {
             throw TrafficLogError(
                 .missing, "\(location): record \(wanted) does not exist, the log ends with \(expected)")
+        }
+    }
+
+    /// Goes to the first record whose timestamp is not before `time`, by the clock of the writer. Walks over segments
+    /// that were made before and over batches without reading their payloads.
+    private func seek(notBefore time: Int64, _ segments: [UInt64]) throws(TrafficLogError) {
+        guard var base = segments.first else {
+            expected = FileLogWatermark.read(folder: folder)?.nextOffset ?? 0
+            return
+        }
+        for next in segments.dropFirst() {
+            // What lies in front of a segment was written before it was made.
+            guard let opened = try FileLogSegment(folder: folder, baseOffset: next), opened.createdMilliseconds < time
+            else { break }
+            base = next
+        }
+        expected = base
+        guard let segment = try openSegment() else { return }
+        while case .batch(let header) = try segment.batch(at: position, expectedOffset: expected) {
+            let behind = position + header.byteCount
+            // A batch carries the time of its first record, so its last is no later than the next batch.
+            guard case .batch(let next) = try segment.batch(at: behind, expectedOffset: header.endOffset),
+                next.timestampMilliseconds < time
+            else { break }
+            position = behind
+            expected = header.endOffset
+        }
+        while true {
+            guard let block, expected < block.header.endOffset else {
+                block = nil
+                guard try loadBlock() else { return }
+                continue
+            }
+            guard block.record(at: blockPosition, offset: expected).record.timestampMilliseconds < time else { return }
+            _ = recordOfBlock()
         }
     }
 

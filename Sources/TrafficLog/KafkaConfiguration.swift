@@ -57,6 +57,22 @@ struct KafkaConfiguration {
         self["message.max.bytes"] = "\(max(1000, batchLimitBytes))"
     }
 
+    /// For a consumer that says itself what it reads and what it commits.
+    init(reading settings: KafkaLogSettings) throws(TrafficLogError) {
+        try self.init(settings)
+        for name in Self.writerOnly { self[name] = nil }
+        let fixed = [
+            ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"), ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "error"), ("allow.auto.create.topics", "false"),
+        ]
+        for (name, value) in fixed { self[name] = value }
+    }
+
+    /// Properties that an address may name for the sake of its writer and that a consumer does not take.
+    private static let writerOnly = [
+        "linger.ms", "compression.type", "acks", "enable.idempotence", "message.timeout.ms", "transactional.id",
+    ]
+
     private mutating func login(_ mechanism: String, _ user: String, _ password: String, _ settings: KafkaLogSettings) {
         self["security.protocol"] = settings.tls == nil ? "sasl_plaintext" : "sasl_ssl"
         self["sasl.mechanism"] = mechanism
@@ -108,6 +124,7 @@ enum KafkaFailure {
         switch error {
         case RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
             RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+            RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
             RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM, RD_KAFKA_RESP_ERR_ILLEGAL_SASL_STATE:
             .authentication
         case RD_KAFKA_RESP_ERR__SSL: .tls

@@ -41,6 +41,15 @@ struct KafkaTopicCheck {
         }
     }
 
+    /// How many partitions the topic has, for a reader: it is not made, and the brokers are always asked.
+    static func countPartitions(_ settings: KafkaLogSettings) throws(TrafficLogError) -> Int {
+        var asked = settings
+        if asked.startTimeout <= .zero { asked.startTimeout = .seconds(30) }
+        asked.topicCreation = nil
+        asked.asksTopicLimit = false
+        return try run(asked).partitionCount
+    }
+
     /// Properties of the idempotent producer that do not matter here.
     private static let writerOnly: Set<String> = ["transactional.id"]
 

@@ -8,6 +8,9 @@ enum MonotonicClock {
     /// Milliseconds since 1970.
     static var wallMilliseconds: Int64 { Int64(read(CLOCK_REALTIME) / 1_000_000) }
 
+    /// For a thread that waits for what nobody announces.
+    static func sleep(milliseconds: Int32) { _ = poll(nil, 0, milliseconds) }
+
     private static func read(_ clock: clockid_t) -> UInt64 {
         var time = timespec()
         clock_gettime(clock, &time)

@@ -21,7 +21,13 @@ extension TrafficLogAddress {
 
     /// Opens the log for writing; errors as those of the log's own initialiser.
     package func openWriter(_ options: Options = Options()) throws(TrafficLogError) -> any TrafficLogWriter {
-        if case .file(let path) = self {
+        guard group == nil else {
+            throw TrafficLogError(.invalidSetting, "\(location): ?group= is for readers; a writer has none")
+        }
+        if case .archive = self {
+            throw TrafficLogError(.invalidSetting, "\(location): an archive is only read")
+        }
+        if case .file(let path, _) = self {
             var settings = options.file
             settings.queueLimitBytes = options.queueLimitBytes
             settings.outageAfter = options.outageAfter
@@ -40,20 +46,42 @@ extension TrafficLogAddress {
 
     /// Opens the log for reading. A mock log has nothing to read: it ends with the process that writes it.
     package func openReader(
-        _ options: Options = Options(), start: LogStart = .beginning
+        _ options: Options = Options(), start: LogStart = .earliest
     ) throws(TrafficLogError) -> any TrafficLogReader {
         switch self {
-        case .file(let path): return try FileTrafficLogReader(path: path, start: start)
+        case .file(let path, _): return try FileTrafficLogReader(path: path, start: start)
         case .kafka: return try KafkaTrafficLogReader(try kafkaSettings(options), start: start)
-        case .mock:
-            throw TrafficLogError(.invalidSetting, "\(location): a mock log is gone with the process that wrote it")
+        case .archive:
+            throw TrafficLogError(.invalidSetting, "\(location): an archive is read line by line or by a group")
+        case .mock: throw mockIsGone
         }
+    }
+
+    /// Opens the log for a reader of a group. Kafka needs one; without it, a log of files is read from the start in
+    /// each run and keeps no position.
+    package func openGroupReader(
+        _ options: Options = Options(), _ settings: GroupReaderSettings = GroupReaderSettings()
+    ) throws(TrafficLogError) -> any GroupLogReader {
+        switch self {
+        case .file(let path, let group): return try FileGroupReader(path: path, group: group, settings: settings)
+        case .archive(let path, let group): return try ArchiveGroupReader(path: path, group: group, settings: settings)
+        case .kafka(_, _, let group, _):
+            guard let group else {
+                throw TrafficLogError(.invalidSetting, "\(location): name the consumer group: \(location)?group=NAME")
+            }
+            return try KafkaGroupReader(try kafkaSettings(options), group: group, settings: settings)
+        case .mock: throw mockIsGone
+        }
+    }
+
+    private var mockIsGone: TrafficLogError {
+        TrafficLogError(.invalidSetting, "\(location): a mock log is gone with the process that wrote it")
     }
 
     private func kafkaSettings(_ options: Options) throws(TrafficLogError) -> KafkaLogSettings {
         var settings: KafkaLogSettings
         switch self {
-        case .kafka(let brokers, let topic, let properties):
+        case .kafka(let brokers, let topic, _, let properties):
             settings = KafkaLogSettings(brokers: brokers, topic: topic)
             settings.properties = properties
             settings.login = options.login
@@ -64,7 +92,7 @@ extension TrafficLogAddress {
             settings = KafkaLogSettings(brokers: cluster.brokers, topic: topic)
             settings.mockCluster = cluster
             settings.asksTopicLimit = false
-        case .file: throw TrafficLogError(.invalidSetting, "\(location) is no Kafka log")
+        case .file, .archive: throw TrafficLogError(.invalidSetting, "\(location) is no Kafka log")
         }
         settings.properties += options.properties
         settings.linger = options.linger

@@ -38,11 +38,29 @@ package struct LoggedRecord: @unchecked Sendable {
 /// Where a reader begins.
 package enum LogStart: Sendable, Equatable {
     /// With the oldest record there is.
-    case beginning
+    case earliest
     /// With the records that are written from now on.
-    case end
+    case latest
+    /// With the first record of each partition whose timestamp is not before this, milliseconds since 1970; a partition
+    /// that has none begins with the records that are written from now on.
+    case timestamp(milliseconds: Int64)
     /// At these offsets, by partition; partitions that are not named begin with their oldest record.
     case offsets([Int32: Int64])
+}
+
+/// Where a reader stops of itself.
+package enum LogEnd: Sendable, Equatable {
+    /// Nowhere: it follows a log that grows.
+    case never
+    /// At the record that was the next to be written when the reader was opened.
+    case end
+    /// Each partition at its first record whose timestamp is not before this, milliseconds since 1970. A partition
+    /// without such a record ends once all of it was read and the clock of this machine is `graceMilliseconds` past
+    /// that time.
+    case time(milliseconds: Int64)
+
+    /// For records that are still on their way to the log when their time is over.
+    package static let graceMilliseconds: Int64 = 5000
 }
 
 /// The reading end of a traffic log; used by one thread at a time.

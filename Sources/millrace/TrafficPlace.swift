@@ -26,13 +26,14 @@ enum TrafficPlace {
     case log(TrafficLogAddress)
 
     init(_ text: String) throws(TrafficFailure) {
-        if text.hasPrefix("archive:") {
+        if text.hasPrefix("archive:"), !text.hasPrefix("archive:/") {
             self = .archive(path: String(text.dropFirst("archive:".count)))
         } else if text.hasSuffix(".gz"), !text.contains("://") {
             self = .archive(path: text)
         } else {
             do throws(TrafficLogError) {
-                self = .log(try TrafficLogAddress.parse(text))
+                let address = try TrafficLogAddress.parse(text)
+                if case .archive(let path, _) = address { self = .archive(path: path) } else { self = .log(address) }
             } catch {
                 throw TrafficFailure(.usage, error.message)
             }

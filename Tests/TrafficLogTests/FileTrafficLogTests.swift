@@ -125,7 +125,7 @@ import Testing
         #expect {
             try FileTrafficLogReader(path: folder.path, start: .offsets([0: 2001]))
         } throws: { ($0 as? TrafficLogError)?.code == .missing }
-        let end = try FileTrafficLogReader(path: folder.path, start: .end)
+        let end = try FileTrafficLogReader(path: folder.path, start: .latest)
         #expect(try end.next() == nil)
         try append(log, ["new"], to: sink, from: 2000)
         #expect(try end.next(within: .seconds(60))?.position.offset == 2000)

@@ -6,7 +6,7 @@ import Testing
 
 /// A real Kafka in the folder that MILLRACE_KAFKA_SERVICES names: the state folder of a cluster of three brokers that
 /// was started with SASL and TLS. Brokers are stopped and continued by signals to the processes in its pid files.
-private struct KafkaService {
+struct KafkaService {
     let folder: String
     private let values: [String: String]
 
