@@ -22,6 +22,8 @@ let benchmarks: [(name: String, summary: String, run: ([String]) throws -> Void)
     ("transform", "[ROUNDS]: request heads and 1 MiB bulks through the replayer's rewriting", runTransformBenchmark),
     ("event-loop", "[ROUNDS [REQUESTS [CONNECTIONS]]]: echo and proxy beside raw epoll", runEventLoopBenchmark),
     ("tuple", "[ROUNDS]: encoding, comparing and compressing what the replayer records", runTupleBenchmark),
+    ("log-read", "[--megabytes 200] [--kafka BROKER,…]: reading a traffic log as a group", runLogRead),
+    ("log-member", "--log LOG?group=NAME [--instance ID]: a reader that says what happens to it", runLogMember),
     ("drain", "--port PORT (used by machine)", runDrain),
 ]
 
