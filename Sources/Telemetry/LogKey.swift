@@ -5,7 +5,7 @@
 package enum LogKey: String, Sendable, CaseIterable {
     // Where
     case address, alias, coordinator, file, folder, host, index, path, port, repository, shard, segment, snapshot
-    case target, docID, documentID, worker, loop, connection, component, template
+    case target, docID, documentID, worker, loop, connection, component, template, group, partition, offset
     // What happened
     case action, attempt, cause, code, error, operation, reason, setting, signal, state, status, suppressed, warning
     // How much

@@ -10,7 +10,7 @@ package enum MetricName {
     /// Units in which gauges and histograms are given. Seconds and bytes are the base units Prometheus asks for.
     static let units: Set<String> = [
         "seconds", "bytes", "ratio", "info", "documents", "requests", "connections", "items", "batches", "segments",
-        "shards", "indices", "workers", "records", "streams", "fds",
+        "shards", "indices", "workers", "records", "streams", "partitions", "fds",
     ]
 
     /// What is wrong with a name, or nil.

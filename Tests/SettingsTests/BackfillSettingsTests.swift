@@ -225,18 +225,8 @@ import Testing
         #expect(BackfillFlags.all.first { $0.name == "--bulk-bytes" }?.environmentName == "MILLRACE_BULK_BYTES")
     }
 
-    /// `MILLRACE_RENEW_GOLDEN=1` writes the page anew.
     @Test func theReferencePageIsCurrent() throws {
-        let path =
-            #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" }
-            + "/Sources/Backfill/Backfill.docc/Flags.md"
-        if getenv("MILLRACE_RENEW_GOLDEN") != nil {
-            let file = try #require(fopen(path, "w"))
-            fputs(BackfillUsage.markdown, file)
-            fclose(file)
-        }
-        let page = String(decoding: try SmallFile.read(path).get(), as: UTF8.self)
-        #expect(page == BackfillUsage.markdown)
+        try UsageGolden.check(BackfillUsage.markdown, "Sources/Backfill/Backfill.docc/Flags.md")
     }
 
     @Test func theNearestNameIsFoundWithinReason() {

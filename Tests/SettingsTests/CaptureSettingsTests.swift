@@ -1,4 +1,3 @@
-import Glibc
 import Testing
 
 @testable import Settings
@@ -74,17 +73,7 @@ import Testing
 }
 
 @Suite struct CaptureUsageTests {
-    /// `MILLRACE_RENEW_GOLDEN=1` writes the page anew.
     @Test func theReferencePageIsCurrent() throws {
-        let path =
-            #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" }
-            + "/Sources/Capture/Capture.docc/Flags.md"
-        if getenv("MILLRACE_RENEW_GOLDEN") != nil {
-            let file = try #require(fopen(path, "w"))
-            fputs(CaptureUsage.markdown, file)
-            fclose(file)
-        }
-        let page = String(decoding: try SmallFile.read(path).get(), as: UTF8.self)
-        #expect(page == CaptureUsage.markdown)
+        try UsageGolden.check(CaptureUsage.markdown, "Sources/Capture/Capture.docc/Flags.md")
     }
 }
