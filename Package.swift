@@ -15,7 +15,8 @@ let package = Package(
         .executableTarget(
             name: "millraced",
             dependencies: [
-                "Backfill", "Capture", "TrafficLog", "ClusterClient", "Settings", "Telemetry", "EventIO", "CSystem",
+                "Backfill", "Capture", "Replay", "TrafficLog", "ClusterClient", "Settings", "Telemetry", "EventIO",
+                "CSystem",
             ]),
         .executableTarget(
             name: "millrace",
@@ -39,7 +40,13 @@ let package = Package(
                 "CSystem",
             ]),
 
-        .target(name: "Replay", dependencies: ["EventIO", "CISAL", "CZstd", "CSystem"]),
+        .target(
+            name: "Replay",
+            dependencies: [
+                "CapturedTraffic", "TrafficLog", "ClusterClient", "Transform", "TupleFormat", "HTTPMessage",
+                "JSONBytes",
+                "EventIO", "Telemetry", "Settings", "CISAL", "CZstd", "CSystem",
+            ]),
 
         // Edges
         .target(
@@ -145,7 +152,13 @@ let package = Package(
                 "CapturedTraffic", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "CZstd", "millrace",
                 "millrace-fuzz",
             ]),
-        .testTarget(name: "ReplayTests", dependencies: ["Replay", "TestSupport", "CISAL", "CZstd"]),
+        .testTarget(
+            name: "ReplayTests",
+            dependencies: [
+                "Replay", "CapturedTraffic", "TrafficLog", "HTTPMessage", "Settings", "Telemetry", "TestSupport",
+                "CISAL",
+                "CZstd",
+            ]),
         .testTarget(
             name: "TupleFormatTests",
             dependencies: ["TupleFormat", "HTTPMessage", "JSONBytes", "TestSupport", "CISAL", "millrace-fuzz"]),

@@ -1,3 +1,4 @@
+import CapturedTraffic
 import HTTPMessage
 import JSONBytes
 
@@ -42,7 +43,7 @@ struct ProxyAnswer: Equatable {
     }
 
     static let logUnavailable = ProxyAnswer(
-        status: 503, type: "proxy_capture_unavailable_exception",
+        status: 503, type: CaptureMark.notExecuted.description,
         reason: "the request was not executed: it cannot be recorded durably at the moment", retryAfterSeconds: 5)
 
     /// The whole response. `isHead`: without the body.

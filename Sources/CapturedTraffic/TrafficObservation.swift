@@ -57,4 +57,7 @@ package enum CaptureMark {
     package static let gap = "millrace: gap"
     /// The connection changed to another protocol (101, or CONNECT); what follows is opaque.
     package static let upgraded = "millrace: upgraded"
+    /// Not a mark of its own: the error's type in the proxy's answer to a request that it kept from the source because
+    /// it could not be recorded. The request may be in the log all the same, and was never executed.
+    package static let notExecuted: StaticString = "proxy_capture_unavailable_exception"
 }

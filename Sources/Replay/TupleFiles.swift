@@ -5,17 +5,17 @@ import Synchronization
 /// Rolling files of tuples, written by a thread of their own.
 ///
 /// Any thread appends lines, each with a ticket. The writer packs what waits into a group, writes it, syncs it, and
-/// only then hands the tickets out as durable: at the latest `groupInterval` after the first of them was appended, or when
-/// `groupBytes` wait, plus the time that the disk takes. Tickets come back in the order of their `append`s.
+/// only then hands the tickets out as durable: at the latest `groupInterval` after the first of them was appended, or
+/// when `groupBytes` wait, plus the time that the disk takes. Tickets come back in the order of their `append`s.
 ///
 /// A file is `tuples-<instance>-<UTC time>-<number>.ndjson[.gz|.zst]`, with `.part` behind it until it is finished. It
 /// is finished when it reaches `fileBytes` or `fileAge`, and on `close`. What a killed process left as `.part` is cut
 /// behind its last whole group and finished when the next writer of that instance starts.
 ///
 /// When the disk is full or fails, the group is tried again, from its place on: nothing of it counts before it was
-/// synced. A file that fails twice is given up, so that a damaged one does not stop everything (when it could
-/// not be cut either, it may hold lines that the next one holds, too). Nothing is dropped: what waits grows, and `isFull` asks the callers to stop
-/// reading at `queueBytes`.
+/// synced. A file that fails twice is given up, so that a damaged one does not stop everything (when it could not be
+/// cut either, it may hold lines that the next one holds, too). Nothing is dropped: what waits grows, and `isFull` asks
+/// the callers to stop reading at `queueBytes`.
 // Sound: everything mutable is in `shared`, used with `monitor`'s lock held, or in the writer, used by its thread.
 package final class TupleFiles: @unchecked Sendable {
     package struct Settings: Sendable {

@@ -30,9 +30,9 @@ enum TrafficCommand {
 
           --out FILE            the report's file; standard output without it
           --threshold RATE      match rate to reach, 0 to 1, default 0.999
-          --ignore PATH         a member of bodies that may differ: a name anywhere (_score), or a path from the top with
-                                * for any key or place (hits.hits.*._score). May be repeated. Always ignored: took,
-                                ingest_took, _shards, _version, _seq_no, _primary_term, _scroll_id, pit_id, _type
+          --ignore PATH         a member of bodies that may differ: a name anywhere (_score), or a path from the top
+                                with * for any key or place (hits.hits.*._score). May be repeated. Always ignored:
+                                took, ingest_took, _shards, _version, _seq_no, _primary_term, _scroll_id, pit_id, _type
           --status RULE         code (the default): 200 and 201 differ; class: they do not
 
         Reading stops when everything that the log holds was read. Exit status: 0 done, 3 the match rate is below the

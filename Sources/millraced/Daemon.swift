@@ -10,6 +10,7 @@ enum Daemon {
 
         roles:
           capture    pass a cluster's traffic on and record it, writing requests before they are executed
+          replay     send recorded traffic to the target, in order, until it is taken, and compare
           backfill   read a snapshot's documents straight from its Lucene files and send them to the target
 
         millraced ROLE --help lists the role's flags and exit codes.
@@ -25,6 +26,7 @@ enum Daemon {
         switch role {
         case "backfill": return BackfillCommand.run(arguments: rest)
         case "capture": return CaptureCommand.run(arguments: rest)
+        case "replay": return ReplayCommand.run(arguments: rest)
         case "--help", "-h", "help":
             Console.output(usage)
             return 0
@@ -32,7 +34,7 @@ enum Daemon {
             Console.output("millraced \(ProgramVersion.text)\n")
             return 0
         default:
-            Console.error("millraced: there is no role \"\(role)\"; the roles are: capture, backfill\n")
+            Console.error("millraced: there is no role \"\(role)\"; the roles are: capture, replay, backfill\n")
             return ExitStatus.usage.rawValue
         }
     }
