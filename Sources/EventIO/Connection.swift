@@ -53,6 +53,8 @@ package final class Connection: PollTarget, @unchecked Sendable {
     var isWriteEnded = false
     var isReadPaused = false
     var isReadEnded = false
+    /// What the kernel has said since the peer's end, for `continueHangup`; 0 when nothing waits for that.
+    var hangupMask: UInt32 = 0
     /// The peer has closed its side, so a short read does not mean that the socket is empty.
     var sawHangup = false
     /// `close` was called.
@@ -226,6 +228,25 @@ package final class Connection: PollTarget, @unchecked Sendable {
     // MARK: Events
 
     override func ready(_ mask: UInt32) {
+        let ends = millrace_epoll_rdhup | millrace_epoll_err | millrace_epoll_hup
+        let isNewEnd = mask & ends != 0 && !sawHangup && state == .open
+        if isNewEnd || hangupMask != 0 { hangUpLater(mask) } else { handle(mask) }
+    }
+
+    /// The peer has ended, perhaps together with thousands of others: that waits until those who have not were served.
+    private func hangUpLater(_ mask: UInt32) {
+        if hangupMask == 0 { loop.hangUpLater(self) }
+        hangupMask |= mask
+    }
+
+    /// Called by the loop when it is this connection's turn to end.
+    func continueHangup() {
+        let mask = hangupMask
+        hangupMask = 0
+        handle(mask)
+    }
+
+    private func handle(_ mask: UInt32) {
         let broken = millrace_epoll_err | millrace_epoll_hup
         switch state {
         case .connecting:

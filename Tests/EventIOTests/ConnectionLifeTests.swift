@@ -290,6 +290,52 @@ import Testing
         }
     }
 
+    /// All ends and the other one's bytes are known when the loop comes to look, the ends first.
+    @Test func thousandsThatCloseAtOnceDoNotDelayTheOthers() throws {
+        try withLoop { loop throws in
+            let seen = Mutex<(closed: Int, closedBefore: Int?)>((0, nil))
+            let closed = Promise<Void>()
+            let heard = Promise<Void>()
+            let accepted = Mutex(0)
+            let listener = try listener(loop) { handler in
+                handler.onReady = { _ in accepted.withLock { $0 += 1 } }
+                handler.onReceived = { _, _ in
+                    seen.withLock { $0.closedBefore = $0.closed }
+                    heard.fulfil(())
+                }
+                handler.onClosed = { _, _ in
+                    let count = seen.withLock { seen -> Int in
+                        seen.closed += 1
+                        return seen.closed
+                    }
+                    if count == 600 { closed.fulfil(()) }
+                }
+            }
+            let peers = (0...600).map { _ -> Int32 in
+                let peer = millrace_stream_socket(AF_INET)
+                _ = listener.localAddress.withSocketAddress { Glibc.connect(peer, $0, $1) }
+                return peer
+            }
+            while accepted.withLock({ $0 }) < peers.count { usleep(1000) }
+            let isBlocked = DispatchSemaphore(value: 0)
+            let mayGoOn = DispatchSemaphore(value: 0)
+            loop.execute {
+                isBlocked.signal()
+                mayGoOn.wait()
+            }
+            isBlocked.wait()
+            for peer in peers.dropLast() { close(peer) }
+            #expect(send(peers[600], "x", 1, Int32(MSG_NOSIGNAL)) == 1)
+            mayGoOn.signal()
+            try heard.wait()
+            try closed.wait()
+            close(peers[600])
+            // Three polls bring them all; between these only a few end.
+            let before = try #require(seen.withLock { $0.closedBefore })
+            #expect(before <= 16, "\(before) of 600 ended first")
+        }
+    }
+
     @Test func idleConnectionTimesOutAndABusyOneDoesNot() throws {
         try withLoop { loop throws in
             let server = try loop.echoListener()
