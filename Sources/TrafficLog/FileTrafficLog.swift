@@ -44,6 +44,8 @@ package final class FileTrafficLog: TrafficLogWriter, @unchecked Sendable {
     private let monitor = Monitor()
     private var shared: Shared
     private let appender: FileLogAppender
+    /// Of the writer thread; empty between batches.
+    private var groups = SinkGroups()
     private let batch = FileLogBatch()
     private var thread: WorkerThread?
 
@@ -192,6 +194,7 @@ package final class FileTrafficLog: TrafficLogWriter, @unchecked Sendable {
             }
             if isClosing, monitor.locked({ shared.waiting.isEmpty }) { break }
         }
+        groups = SinkGroups()
         try? appender.sync()
         appender.closeAll()
     }
@@ -256,7 +259,6 @@ package final class FileTrafficLog: TrafficLogWriter, @unchecked Sendable {
     }
 
     private func resolve(_ records: ArraySlice<Pending>, next: Pending?, failure: TrafficLogError?) {
-        var groups = SinkGroups()
         var bytes = 0
         for record in records {
             bytes += record.bytes

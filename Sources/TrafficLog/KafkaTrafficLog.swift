@@ -300,6 +300,8 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
     private struct ReportBatch {
         static let limitCount = 4096
         var resolved: [(segment: RecordSegment, failure: TrafficLogError?)] = []
+        /// Empty between batches.
+        var groups = SinkGroups()
         var count: Int { resolved.count }
     }
 
@@ -335,7 +337,6 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
 
     private func report(_ batch: inout ReportBatch) {
         guard batch.count > 0 else { return }
-        var groups = SinkGroups()
         let count = batch.count
         let woken = monitor.locked { () -> [any TrafficLogSink] in
             for (segment, failure) in batch.resolved {
@@ -347,7 +348,9 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
                 } else {
                     shared.statistics.failedCount += 1
                 }
-                if let sink = segment.sink { groups.add(LogDelivery(segment: segment, failure: failure), to: sink) }
+                if let sink = segment.sink {
+                    batch.groups.add(LogDelivery(segment: segment, failure: failure), to: sink)
+                }
                 segment.sink = nil
                 segment.key = nil
             }
@@ -355,7 +358,7 @@ package final class KafkaTrafficLog: TrafficLogWriter, @unchecked Sendable {
             return takeRefusedSinks()
         }
         batch.resolved.removeAll(keepingCapacity: true)
-        groups.report()
+        batch.groups.report()
         for sink in woken { sink.logHasRoom() }
         monitor.locked {
             shared.unreportedCount -= count

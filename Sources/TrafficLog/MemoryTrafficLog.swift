@@ -147,8 +147,11 @@ package final class MemoryTrafficLog: TrafficLogWriter {
 }
 
 /// Deliveries sorted by who hears them; the order within a sink is the order of `add`. There are as many sinks as event
-/// loops, so a linear search is the fastest.
+/// loops, so a linear search is the fastest. Used again and again it keeps its memory, and the sinks.
 struct SinkGroups {
+    private static let keptLimit = 4096
+    /// Sinks that hear of a single record come and go; they are not kept.
+    private static let sinkLimit = 64
     private var groups: [(sink: any TrafficLogSink, deliveries: [LogDelivery])] = []
 
     mutating func add(_ delivery: LogDelivery, to sink: any TrafficLogSink) {
@@ -160,7 +163,11 @@ struct SinkGroups {
     }
 
     /// Calls every sink once. Never with a lock held.
-    func report() {
-        for (sink, deliveries) in groups { sink.recordsResolved(deliveries) }
+    mutating func report() {
+        for index in groups.indices where !groups[index].deliveries.isEmpty {
+            groups[index].sink.recordsResolved(groups[index].deliveries)
+            groups[index].deliveries.removeAll(keepingCapacity: groups[index].deliveries.capacity <= Self.keptLimit)
+        }
+        if groups.count > Self.sinkLimit { groups = [] }
     }
 }

@@ -283,6 +283,7 @@ package final class SpoolingTrafficLog: TrafficLogWriter, @unchecked Sendable {
     }
 
     private func report(_ groups: SinkGroups, _ count: Int) {
+        var groups = groups
         groups.report()
         monitor.locked {
             unreportedCount -= count
