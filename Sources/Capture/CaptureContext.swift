@@ -47,8 +47,9 @@ final class CaptureContext: Sendable {
 /// Ids that are unique over connections, restarts and proxies: 64 random bits of the process and a count.
 final class ConnectionIDs: Sendable {
     /// Of the process, a random UUID like the reference project's.
-    let nodeID: String
-    private let prefix: String
+    let nodeID: [UInt8]
+    /// 16 hexadecimal digits.
+    private let prefix: [UInt8]
     private let count = Atomic<UInt64>(0)
 
     init() {
@@ -56,20 +57,25 @@ final class ConnectionIDs: Sendable {
         let high = Self.hexadecimal(generator.next())
         let low = Self.hexadecimal(generator.next())
         prefix = high
-        let cut = { (text: String, from: Int, count: Int) in String(text.dropFirst(from).prefix(count)) }
         // Version 4 (RFC 9562): the digits that name the version and the variant.
-        nodeID =
-            "\(cut(high, 0, 8))-\(cut(high, 8, 4))-4\(cut(high, 13, 3))-a\(cut(low, 1, 3))-\(cut(low, 4, 12))"
+        var id = high
+        id[12] = UInt8(ascii: "4")
+        id += low
+        id[16] = UInt8(ascii: "a")
+        for index in [20, 16, 12, 8] { id.insert(UInt8(ascii: "-"), at: index) }
+        nodeID = id
     }
 
-    /// As long for every connection.
-    func next() -> String {
-        prefix + "-" + Self.hexadecimal(count.add(1, ordering: .relaxed).newValue)
+    /// As long for every connection: 33 bytes.
+    func next() -> [UInt8] {
+        prefix + [UInt8(ascii: "-")] + Self.hexadecimal(count.add(1, ordering: .relaxed).newValue)
     }
 
-    private static func hexadecimal(_ word: UInt64) -> String {
-        let digits = String(word, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+    private static func hexadecimal(_ word: UInt64) -> [UInt8] {
+        (0..<16).map { index in
+            let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * index)) & 0xF
+            return digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+        }
     }
 }
 

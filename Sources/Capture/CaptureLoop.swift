@@ -1,6 +1,7 @@
 import CapturedTraffic
 import EventIO
 import Settings
+import Synchronization
 import Telemetry
 import TrafficLog
 
@@ -13,12 +14,15 @@ import TrafficLog
 final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
     /// Small records that say what closed connections lost, kept while the log is away.
     private static let closedGapLimit = 100_000
+    /// Room for so many reports is kept.
+    private static let keptDeliveryLimit = 4096
     private static let parkedRetry = Duration.milliseconds(5)
     private static let timestampRefresh = Duration.seconds(1)
 
     let loop: EventLoop
     let context: CaptureContext
     let pool: SegmentPool
+    let scanners: ScannerPool
     let metrics: CaptureMetrics
     // Copies of what is asked for at every request: reaching through `context` would count references.
     let rules: RequestRules
@@ -29,16 +33,22 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
     private(set) var isOutage = false
     private(set) var isDraining = false
 
-    private var connections: [ObjectIdentifier: ProxyConnection] = [:]
+    /// In no order; each knows its index.
+    private var connections: ContiguousArray<ProxyConnection> = []
     private var warm: [SourceLink] = []
     private var connectingCount = 0
     private var waiting: [ConnectionRecorder] = []
+    /// What the log's threads have reported and the loop has not taken.
+    private let reported = Mutex<[LogDelivery]>([])
+    /// Empty, for the next turn.
+    private var taken: [LogDelivery] = []
     /// Connections that wait for the budget.
     private var parked: [ProxyConnection] = []
     private var isParkedTimerArmed = false
     private var closedGaps: [(segment: RecordSegment, key: ConnectionKey)] = []
     private var spares: (small: RecordSegment?, large: RecordSegment?)
     private var spareOwners: (small: ConnectionRecorder?, large: ConnectionRecorder?)
+    private lazy var smallReadBuffer = RecordSegment(capacityBytes: 16 << 10)
     private var wallOffset: Int64 = 0
     private var wallReadAt = MonotonicInstant(nanoseconds: 0)
     /// Called on the loop when the last connection of a draining loop is gone.
@@ -52,6 +62,7 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
         deadlines = context.settings.deadlines
         outagePolicy = context.settings.outagePolicy
         records = context.trafficLog != nil
+        scanners = ScannerPool(headBytes: context.settings.limits.headBytes)
         // What the log takes includes the key.
         let logLimitBytes = context.trafficLog.map { $0.recordLimitBytes - TrafficStreamIdentity.idBytesLimit } ?? .max
         pool = SegmentPool(
@@ -84,14 +95,23 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
 
     func accept(_ client: Connection) -> ProxyConnection {
         let connection = ProxyConnection(loop: self, client: client)
-        connections[ObjectIdentifier(connection)] = connection
+        connection.index = Int32(connections.count)
+        connections.append(connection)
         metrics.connections.increment()
         metrics.openConnections.add(1)
         return connection
     }
 
     func ended(_ connection: ProxyConnection) {
-        guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
+        let index = Int(connection.index)
+        guard index >= 0 else { return }
+        precondition(connections[index] === connection, "connection \(index) is another one")
+        connection.index = -1
+        let last = connections.removeLast()
+        if last !== connection {
+            connections[index] = last
+            last.index = Int32(index)
+        }
         metrics.openConnections.add(-1)
         if isDraining, connections.isEmpty { finishDraining() }
     }
@@ -104,13 +124,13 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
         drained = done
         for link in warm { link.connection?.close() }
         warm = []
-        for connection in Array(connections.values) { connection.drain() }
+        for connection in Array(connections) { connection.drain() }
         if connections.isEmpty { finishDraining() }
     }
 
     /// Ends what `drain` did not bring to an end.
     func abandon() {
-        for connection in Array(connections.values) { connection.abandon() }
+        for connection in Array(connections) { connection.abandon() }
     }
 
     private func finishDraining() {
@@ -155,6 +175,23 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
         }
     }
 
+    // MARK: Slow peers
+
+    /// So much may wait for one peer; more stops the reading from the other one.
+    var pendingLimitBytes: Int { context.budget.isTight ? 0 : 64 << 10 }
+
+    /// As much of the place as the budget lets a read bring.
+    func limited(_ place: UnsafeMutableRawBufferPointer) -> UnsafeMutableRawBufferPointer {
+        let limit = context.budget.readBytesLimit
+        return place.count <= limit ? place : UnsafeMutableRawBufferPointer(rebasing: place[..<limit])
+    }
+
+    /// For a read that is not recorded: nil, for a buffer of the event loop, or a small one when the budget is tight.
+    var limitedReadBuffer: UnsafeMutableRawBufferPointer? {
+        let limit = context.budget.readBytesLimit
+        return limit == .max ? nil : UnsafeMutableRawBufferPointer(rebasing: smallReadBuffer.bytes[..<limit])
+    }
+
     // MARK: Spare segments
 
     func isSpare(isLarge: Bool, laidOutFor recorder: ConnectionRecorder) -> Bool {
@@ -190,7 +227,21 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
 
     func recordsResolved(_ deliveries: [LogDelivery]) {
         if loop.isCurrent { return resolve(deliveries) }
-        loop.execute { self.resolve(deliveries) }
+        let isFirst = reported.withLock { reported in
+            reported.append(contentsOf: deliveries)
+            return reported.count == deliveries.count
+        }
+        // A closure that holds nothing but a reference needs no memory of its own.
+        if isFirst, !loop.execute({ [self] in takeReported() }) { reported.withLock { $0 = [] } }
+    }
+
+    private func takeReported() {
+        var deliveries = taken
+        taken = []
+        reported.withLock { swap(&deliveries, &$0) }
+        resolve(deliveries)
+        deliveries.removeAll(keepingCapacity: deliveries.capacity <= Self.keptDeliveryLimit)
+        taken = deliveries
     }
 
     func logHasRoom() {
@@ -245,7 +296,7 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
             let recorders = waiting
             waiting = []
             for recorder in recorders { recorder.giveUpBacklog() }
-            for connection in Array(connections.values) { connection.logWentAway() }
+            for connection in Array(connections) { connection.logWentAway() }
         } else {
             writeClosedGaps()
         }
@@ -258,10 +309,7 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
     /// A connection lost a record after its last one: says so as soon as the log takes records.
     func markClosedGap(identity: TrafficStreamIdentity, key: ConnectionKey, position: TrafficStreamPosition) {
         guard closedGaps.count < Self.closedGapLimit else { return }
-        let segment = RecordSegment(
-            capacityBytes: TrafficStreamWriter.headBytesLimit(identity) + TrafficStreamWriter.dataHeadBytes
-                + TrafficStreamWriter.exceptionBytes(messageBytes: CaptureMark.gap.utf8.count)
-                + TrafficStreamWriter.emptyEventBytes + TrafficStreamWriter.indexBytes)
+        let segment = RecordSegment(capacityBytes: ConnectionRecorder.lastRecordBytes(identity))
         var writer = TrafficStreamWriter(into: segment.bytes, identity: identity, position: position)
         writer.appendException(CaptureMark.gap, at: timestamp)
         writer.appendClose(at: timestamp)

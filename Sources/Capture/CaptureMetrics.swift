@@ -70,7 +70,8 @@ final class CaptureMetrics: Sendable {
         tlsReloadTime = registry.gauge(
             "capture_tls_reload_time_seconds", help: "Unix time when the certificate was last read.")
         registry.gauge(
-            "capture_in_flight_bytes", help: "Record buffers in use.", value: { Double(budget.usedBytes) })
+            "capture_in_flight_bytes", help: "Record buffers in use, and bytes that wait for slow peers.",
+            value: { Double(budget.usedBytes) })
         guard let log else { return }
         registry.gauge(
             "capture_unacknowledged_records", help: "Records the log has not acknowledged.",

@@ -39,10 +39,10 @@ final class ConnectionRecorder {
     /// Something was not recorded, and no record says so yet.
     private(set) var hasGap = false
 
-    init(loop: CaptureLoop, log: any TrafficLogWriter, connectionID: String, nodeID: String) {
+    init(loop: CaptureLoop, log: any TrafficLogWriter, identity: TrafficStreamIdentity) {
         self.loop = loop
         self.log = log
-        identity = TrafficStreamIdentity(connectionID: connectionID, nodeID: nodeID)
+        self.identity = identity
         key = ConnectionKey(identity.connectionID)
     }
 
@@ -137,10 +137,26 @@ final class ConnectionRecorder {
         guard !isClosed else { return }
         isClosed = true
         guard isUsed || hasGap else { return }
+        if segment == nil { openLast() }
         markGap()
         guard open(leastBytes: TrafficStreamWriter.emptyEventBytes) else { return }
         writer?.appendClose(at: loop.timestamp)
         flush(isLast: true)
+    }
+
+    /// The end alone needs little memory: thousands of connections may close at once, and all go past the budget.
+    private func openLast() {
+        let last = loop.pool.takeSmallest(bytes: Self.lastRecordBytes(identity))
+        writer = TrafficStreamWriter(into: last.bytes, identity: identity, position: position)
+        isSpareLaidOut = false
+        segment = last
+    }
+
+    /// Of a record that says that something is missing and that the connection is closed.
+    static func lastRecordBytes(_ identity: TrafficStreamIdentity) -> Int {
+        TrafficStreamWriter.headBytesLimit(identity) + TrafficStreamWriter.dataHeadBytes
+            + TrafficStreamWriter.exceptionBytes(messageBytes: CaptureMark.gap.utf8.count)
+            + TrafficStreamWriter.emptyEventBytes + TrafficStreamWriter.indexBytes
     }
 
     // MARK: Records

@@ -34,6 +34,10 @@ struct ProxyAnswer: Equatable {
     static let headTimeout = ProxyAnswer(
         status: 408, type: "proxy_timeout_exception", reason: "the request head was not complete in time")
 
+    static let overloaded = ProxyAnswer(
+        status: 503, type: "proxy_overloaded_exception",
+        reason: "the capture proxy has no room for a request head that does not come at once", retryAfterSeconds: 1)
+
     static func badGateway(_ why: String) -> ProxyAnswer {
         ProxyAnswer(status: 502, type: "proxy_bad_gateway_exception", reason: why)
     }

@@ -18,6 +18,9 @@ extension ProxyConnection {
             let part = UnsafeRawBufferPointer(rebasing: bytes[..<count])
             takePart(part, isLanded: isLanded, startsRequest: startsRequest, isComplete: isComplete)
         case .gather:
+            if machine.gathered.count > Self.gatheredFreeBytes, loop.context.budget.isSpent {
+                return answerAndEnd(.overloaded)
+            }
             if headSince == nil {
                 headSince = loop.loop.now
                 arm(within: loop.deadlines.head)
@@ -89,7 +92,7 @@ extension ProxyConnection {
 
     func sendUnrecorded(_ bytes: UnsafeRawBufferPointer, startsRequest: Bool) {
         guard startsRequest, loop.rules.sets else { return sendToSource(bytes) }
-        loop.rules.rewritten(machine.requestScanner.head, bytes).withUnsafeBytes { sendToSource($0) }
+        loop.rules.rewritten(machine.scanners.request.head, bytes).withUnsafeBytes { sendToSource($0) }
     }
 
     /// Returns false when the request was answered already.
@@ -99,7 +102,7 @@ extension ProxyConnection {
         isRecorded = loop.records
         arm(within: min(loop.deadlines.request, loop.deadlines.response))
         guard isRecorded, let recorder = openRecorder() else { return true }
-        if loop.rules.suppresses, loop.rules.isSuppressed(machine.requestScanner.head, bytes) {
+        if loop.rules.suppresses, loop.rules.isSuppressed(machine.scanners.request.head, bytes) {
             isRecorded = false
             loop.metrics.suppressed.increment()
             if wasInPieces, recorder.hasRoom() { recordDroppedRequest(bytes, recorder) }
@@ -120,7 +123,7 @@ extension ProxyConnection {
     private func recordDroppedRequest(_ bytes: UnsafeRawBufferPointer, _ recorder: ConnectionRecorder) {
         recorder.append(
             .read,
-            copying: UnsafeRawBufferPointer(rebasing: bytes[..<machine.requestScanner.head.methodRange.upperBound]))
+            copying: UnsafeRawBufferPointer(rebasing: bytes[..<machine.scanners.request.head.methodRange.upperBound]))
         recorder.appendRequestDropped()
     }
 
@@ -130,20 +133,20 @@ extension ProxyConnection {
         // The source gets the bytes as they came: where the record or the source shall see others, there are two.
         var copy: [UInt8]?
         let isRedacted =
-            startsRequest && loop.rules.redacts && loop.rules.hasRedaction(machine.requestScanner.head, bytes)
+            startsRequest && loop.rules.redacts && loop.rules.hasRedaction(machine.scanners.request.head, bytes)
         if startsRequest, loop.rules.sets {
-            copy = loop.rules.rewritten(machine.requestScanner.head, bytes)
+            copy = loop.rules.rewritten(machine.scanners.request.head, bytes)
         } else if isRedacted {
             copy = Array(bytes)
         }
         var place = bytes
         if isLanded {
             let landed = recorder.commit(.read, count: bytes.count)
-            if isRedacted { loop.rules.redact(machine.requestScanner.head, landed) }
+            if isRedacted { loop.rules.redact(machine.scanners.request.head, landed) }
             place = UnsafeRawBufferPointer(landed)
         } else if isRedacted {
             var shown = Array(bytes)
-            shown.withUnsafeMutableBytes { loop.rules.redact(machine.requestScanner.head, $0) }
+            shown.withUnsafeMutableBytes { loop.rules.redact(machine.scanners.request.head, $0) }
             shown.withUnsafeBytes { recorder.append(.read, copying: $0) }
         } else {
             recorder.append(.read, copying: bytes)
@@ -197,6 +200,7 @@ extension ProxyConnection {
             record($0, isLanded: false, startsRequest: step.startsRequest, isComplete: step.isComplete)
         }
         takeStash()
+        settleWaiting()
     }
 
     // MARK: Back-pressure
@@ -206,8 +210,19 @@ extension ProxyConnection {
         guard phase == .open else { return }
         let mustWait =
             !stash.isEmpty || parkedStep != nil || heldBytes > Self.heldLimitBytes
-            || (link?.pendingBytes ?? 0) > Self.pendingLimitBytes || recorder?.hasBacklog == true
+            || (link?.pendingBytes ?? 0) > loop.pendingLimitBytes || recorder?.hasBacklog == true
         if mustWait == client.isReadingPaused { return }
         if mustWait { client.pauseReading() } else { client.resumeReading() }
+    }
+
+    /// Has the budget know what waits for the client, for the source, and for the rest of a head.
+    func settleWaiting() {
+        var now = 0
+        if phase != .closed {
+            now = client.pendingWriteBytes + (link?.pendingBytes ?? 0) + machine.gathered.count + stash.count
+        }
+        guard now != waitingBytes else { return }
+        loop.context.budget.changeWaiting(by: now - waitingBytes)
+        waitingBytes = now
     }
 }

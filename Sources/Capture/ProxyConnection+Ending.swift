@@ -137,6 +137,7 @@ extension ProxyConnection {
         link = nil
         stash = []
         parkedStep = nil
+        settleWaiting()
         loop.ended(self)
     }
 
@@ -163,7 +164,8 @@ extension ProxyConnection {
         guard at < timerAt else { return }
         loop.loop.cancel(timer)
         timerAt = at
-        timer = loop.loop.schedule(after: delay) { [unowned(unsafe) self] in tick() }
+        // A closure that holds nothing but a reference needs no memory of its own. `finish` cancels it.
+        timer = loop.loop.schedule(after: delay) { [self] in tick() }
     }
 
     private func tick() {

@@ -43,6 +43,7 @@ extension ProxyConnection {
             lastActivity = loop.loop.now
         }
         settleClientReading()
+        settleWaiting()
     }
 
     /// The policy of an outage for a request that is held.
@@ -60,6 +61,7 @@ extension ProxyConnection {
         for piece in pieces { send(piece) }
         endHold()
         settleClientReading()
+        settleWaiting()
     }
 
     private func send(_ piece: Piece) {
@@ -108,6 +110,7 @@ extension ProxyConnection {
         loop.metrics.unheldRequests.increment()
         step.bytes.withUnsafeBytes { sendUnrecorded($0, startsRequest: step.startsRequest) }
         takeStash()
+        settleWaiting()
     }
 
     /// 503 for a writing request that cannot be recorded: it does not reach the source, at least not as a whole.

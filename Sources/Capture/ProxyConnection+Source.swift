@@ -6,10 +6,10 @@ extension ProxyConnection {
     /// Where the next bytes of the source land: in the record, when the exchange is recorded.
     func sourceReadBuffer() -> UnsafeMutableRawBufferPointer? {
         landing = nil
-        guard isRecorded, phase == .open || phase == .orphaned, !machine.isTunnel else { return nil }
-        guard let place = recorder?.reserve() else { return nil }
+        guard isRecorded, phase == .open || phase == .orphaned, !machine.isTunnel, let place = recorder?.reserve()
+        else { return loop.limitedReadBuffer }
         landing = place.baseAddress
-        return place
+        return loop.limited(place)
     }
 
     func sourceReceived(_ bytes: UnsafeRawBufferPointer) {
@@ -33,6 +33,7 @@ extension ProxyConnection {
             sourceFailed(.badGateway("the source's response is not HTTP: \(machine.responseError?.description ?? "")"))
         }
         slowDownSource()
+        settleWaiting()
     }
 
     private func takeResponse(_ bytes: UnsafeRawBufferPointer, isLanded: Bool) {
@@ -51,7 +52,7 @@ extension ProxyConnection {
     }
 
     private func slowDownSource() {
-        guard client.pendingWriteBytes > Self.pendingLimitBytes, let source = link?.connection else { return }
+        guard client.pendingWriteBytes > loop.pendingLimitBytes, let source = link?.connection else { return }
         if !source.isReadingPaused { source.pauseReading() }
         if stalledSince == nil {
             stalledSince = loop.loop.now
@@ -61,7 +62,10 @@ extension ProxyConnection {
     }
 
     /// The source took what waited for it.
-    func sourceDrained() { settleClientReading() }
+    func sourceDrained() {
+        settleClientReading()
+        settleWaiting()
+    }
 
     /// The response is whole. Bytes behind it answer no request: the connection cannot be trusted with another one.
     private func responseEnded(hasMore: Bool) {

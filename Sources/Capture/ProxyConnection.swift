@@ -11,11 +11,12 @@ import Settings
 /// are closed: a request that is recorded whole reaches the source even when its client is gone, so that log and source
 /// agree.
 ///
-/// Bounds: a side is not read while more than `pendingLimitBytes` wait for the other one; `stash` and `pieces` hold at
-/// most what one turn of reading brings, or `heldLimitBytes` of a write under way.
+/// Bounds: a side is not read while more than `CaptureLoop.pendingLimitBytes` wait for the other one; `stash` and
+/// `pieces` hold at most what one turn of reading brings, or `heldLimitBytes` of a write under way.
 final class ProxyConnection: ConnectionHandler {
-    static let pendingLimitBytes = 64 << 10
     static let heldLimitBytes = 4 << 20
+    /// So much of a head is gathered even when the budget is spent: more than clients of the engines send.
+    static let gatheredFreeBytes = 2 << 10
     /// How long a client may go on sending after an answer that ends the connection.
     static let lingerTimeout = Duration.seconds(2)
 
@@ -42,6 +43,8 @@ final class ProxyConnection: ConnectionHandler {
     }
 
     unowned(unsafe) let loop: CaptureLoop
+    /// Where the loop keeps the connection, -1 when it does not.
+    var index: Int32 = -1
     let client: Connection
     var machine: ProxyConnectionStateMachine
     /// nil until the first request, and when nothing is recorded at all.
@@ -64,6 +67,8 @@ final class ProxyConnection: ConnectionHandler {
     var stash: [UInt8] = []
     var pieces: [Piece] = []
     var heldBytes = 0
+    /// What the budget knows of the bytes that wait for a peer; see `settleWaiting`.
+    var waitingBytes = 0
     /// A writing request waits for the budget or the log's queue, since then.
     var parkedSince: MonotonicInstant?
     var parkedStep: ParkedStep?
@@ -87,7 +92,7 @@ final class ProxyConnection: ConnectionHandler {
         self.client = client
         lastActivity = loop.loop.now
         machine = ProxyConnectionStateMachine(
-            classifier: loop.context.classifier, headBytes: loop.context.settings.limits.headBytes,
+            classifier: loop.context.classifier, scanners: loop.scanners,
             bodyBytes: loop.context.settings.limits.bodyBytes)
     }
 
@@ -105,15 +110,15 @@ final class ProxyConnection: ConnectionHandler {
 
     func connectionReadBuffer(_ connection: Connection) -> UnsafeMutableRawBufferPointer? {
         landing = nil
-        guard phase == .open, loop.records, parkedStep == nil else { return nil }
+        guard phase == .open, loop.records, parkedStep == nil else { return loop.limitedReadBuffer }
         switch machine.request {
         case .idle, .head: break
-        case .body: guard isRecorded else { return nil }
-        case .complete, .ended, .tunnel: return nil
+        case .body: guard isRecorded else { return loop.limitedReadBuffer }
+        case .complete, .ended, .tunnel: return loop.limitedReadBuffer
         }
         guard let place = openRecorder()?.reserve() else { return nil }
         landing = place.baseAddress
-        return place
+        return loop.limited(place)
     }
 
     func connection(_ connection: Connection, received bytes: UnsafeMutableRawBufferPointer) {
@@ -127,6 +132,7 @@ final class ProxyConnection: ConnectionHandler {
                 stash.append(contentsOf: bytes)
             }
             if stash.isEmpty { settleClientReading() } else { takeStash() }
+            settleWaiting()
         case .lingering, .orphaned, .closed: break
         }
     }
@@ -140,6 +146,7 @@ final class ProxyConnection: ConnectionHandler {
         stalledSince = nil
         if phase == .lingering { arm(within: Self.lingerTimeout) }
         link?.connection?.resumeReading()
+        settleWaiting()
     }
 
     func connectionClosed(_ connection: Connection, error: IOError?) {
@@ -152,7 +159,8 @@ final class ProxyConnection: ConnectionHandler {
         if let recorder { return recorder }
         guard let log = loop.context.trafficLog else { return nil }
         let ids = loop.context.connectionIDs
-        let made = ConnectionRecorder(loop: loop, log: log, connectionID: ids.next(), nodeID: ids.nodeID)
+        let made = ConnectionRecorder(
+            loop: loop, log: log, identity: TrafficStreamIdentity(connectionID: ids.next(), nodeID: ids.nodeID))
         made.owner = self
         recorder = made
         return made

@@ -12,7 +12,8 @@ import HTTPMessage
 ///     response:  idle → head → body → complete ┴→ idle (both), ended (the connection is not kept), tunnel
 ///
 /// A head that comes in one piece is scanned where it lies. One that comes in several is gathered here, and nothing of
-/// it is forwarded before it is whole and found to be sound. Invariant: `gathered` is empty but for such heads.
+/// it is forwarded before it is whole and found to be sound. Invariants: `gathered` is empty but for such heads;
+/// between exchanges the machine has no scanners, which are most of its memory.
 struct ProxyConnectionStateMachine {
     enum RequestState: UInt8 {
         /// Between exchanges.
@@ -88,23 +89,36 @@ struct ProxyConnectionStateMachine {
     /// Some of the final response has been handed on.
     private(set) var hasResponseBegun = false
 
-    private(set) var requestScanner: HTTPHeadScanner
-    private var requestBody = HTTPBodyScanner(framing: .none)
-    private var responseScanner: HTTPHeadScanner
-    private var responseBody = HTTPBodyScanner(framing: .none)
+    /// Of the exchange that is open; nil between exchanges.
+    private var openScanners: ExchangeScanners?
+    private let scannerPool: ScannerPool
     private var isRequestPersistent = true
     private var isResponsePersistent = true
     private let classifier: RequestClassifier
     private let bodyLimitBytes: Int64?
 
-    init(classifier: RequestClassifier, headBytes: Int, bodyBytes: Int64?) {
+    init(classifier: RequestClassifier, scanners: ScannerPool, bodyBytes: Int64?) {
         self.classifier = classifier
         bodyLimitBytes = bodyBytes
-        var limits = HTTPLimits()
-        limits.headBytes = headBytes
-        limits.targetBytes = min(limits.targetBytes, headBytes / 2)
-        requestScanner = HTTPHeadScanner(limits: limits)
-        responseScanner = HTTPHeadScanner(responseTo: .other, limits: .relayedResponse)
+        scannerPool = scanners
+    }
+
+    /// From the first byte of a request to the end of its exchange.
+    var scanners: ExchangeScanners {
+        guard let openScanners else {
+            preconditionFailure("no exchange is open: request \(request), response \(response)")
+        }
+        return openScanners
+    }
+
+    private mutating func takeScanners() {
+        if openScanners == nil { openScanners = scannerPool.take() }
+    }
+
+    private mutating func giveScanners() {
+        guard let scanners = openScanners else { return }
+        openScanners = nil
+        scannerPool.give(scanners)
     }
 
     /// The request is under way or its response is.
@@ -112,9 +126,9 @@ struct ProxyConnectionStateMachine {
     var isTunnel: Bool { request == .tunnel }
     var isMutating: Bool { requestClass == .mutating }
     /// Length of the request line with its line break.
-    var firstLineBytes: Int { requestScanner.head.target.upperBound + 11 }
-    var headBytes: Int { requestScanner.head.byteCount }
-    var expectsContinue: Bool { requestScanner.head.expectsContinue }
+    var firstLineBytes: Int { scanners.request.head.target.upperBound + 11 }
+    var headBytes: Int { scanners.request.head.byteCount }
+    var expectsContinue: Bool { scanners.request.head.expectsContinue }
 
     // MARK: Requests
 
@@ -129,22 +143,23 @@ struct ProxyConnectionStateMachine {
         }
     }
 
-    private mutating func scanHead(_ bytes: UnsafeRawBufferPointer) throws(RequestFault) -> Bool {
+    private func scanHead(_ bytes: UnsafeRawBufferPointer) throws(RequestFault) -> Bool {
         do throws(HTTPError) {
-            return try requestScanner.scan(bytes)
+            return try scanners.request.scan(bytes)
         } catch {
             throw .malformed(error)
         }
     }
 
     private mutating func beginRequest(_ bytes: UnsafeRawBufferPointer) -> RequestAction {
+        takeScanners()
         do throws(RequestFault) {
             guard try scanHead(bytes) else {
                 gathered.append(contentsOf: bytes)
                 request = .head
                 return .gather
             }
-            var position = requestScanner.head.byteCount
+            var position = scanners.request.head.byteCount
             let isComplete = try takeHead(bytes, &position)
             return .forward(count: position, startsRequest: true, isComplete: isComplete)
         } catch {
@@ -159,7 +174,7 @@ struct ProxyConnectionStateMachine {
         let outcome = head.withUnsafeBytes { (whole) -> Result<(count: Int, isComplete: Bool)?, RequestFault> in
             do throws(RequestFault) {
                 guard try scanHead(whole) else { return .success(nil) }
-                var position = requestScanner.head.byteCount
+                var position = scanners.request.head.byteCount
                 let isComplete = try takeHead(whole, &position)
                 return .success((position, isComplete))
             } catch {
@@ -177,21 +192,22 @@ struct ProxyConnectionStateMachine {
     private mutating func takeHead(
         _ bytes: UnsafeRawBufferPointer, _ position: inout Int
     ) throws(RequestFault) -> Bool {
-        method = requestScanner.head.method
-        let framing = requestScanner.head.framing
+        let scanners = scanners
+        method = scanners.request.head.method
+        let framing = scanners.request.head.framing
         requestClass = classifier.classify(
-            method: UnsafeRawBufferPointer(rebasing: bytes[requestScanner.head.methodRange]),
-            target: UnsafeRawBufferPointer(rebasing: bytes[requestScanner.head.target]))
-        isRequestPersistent = requestScanner.head.isPersistent
+            method: UnsafeRawBufferPointer(rebasing: bytes[scanners.request.head.methodRange]),
+            target: UnsafeRawBufferPointer(rebasing: bytes[scanners.request.head.target]))
+        isRequestPersistent = scanners.request.head.isPersistent
         response = .head
-        responseScanner.reset(responseTo: method)
+        scanners.response.reset(responseTo: method)
         hasResponseBegun = false
         if framing == .none {
             request = .complete
             return true
         }
         request = .body
-        requestBody = HTTPBodyScanner(framing: framing, limits: requestScanner.limits)
+        scanners.requestBody = HTTPBodyScanner(framing: framing, limits: scanners.request.limits)
         if let bodyLimitBytes, case .length(let count) = framing, count > bodyLimitBytes {
             throw .tooLarge(limitBytes: bodyLimitBytes)
         }
@@ -211,16 +227,17 @@ struct ProxyConnectionStateMachine {
     private mutating func scanBody(
         _ bytes: UnsafeRawBufferPointer, _ position: inout Int
     ) throws(RequestFault) -> Bool {
+        let scanners = scanners
         while true {
             let step: HTTPBodyScanner.Step
             do throws(HTTPError) {
-                step = try requestBody.next(in: bytes, at: &position)
+                step = try scanners.requestBody.next(in: bytes, at: &position)
             } catch {
                 throw .malformed(error)
             }
             switch step {
             case .content:
-                if let bodyLimitBytes, requestBody.contentByteCount > bodyLimitBytes {
+                if let bodyLimitBytes, scanners.requestBody.contentByteCount > bodyLimitBytes {
                     throw .tooLarge(limitBytes: bodyLimitBytes)
                 }
                 continue
@@ -291,18 +308,19 @@ struct ProxyConnectionStateMachine {
     private mutating func scanResponse(
         _ bytes: UnsafeRawBufferPointer, isGathered: Bool
     ) throws(HTTPError) -> ResponseAction {
+        let scanners = scanners
         var start = 0
         while true {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
-            guard try responseScanner.scan(rest) else {
+            guard try scanners.response.scan(rest) else {
                 // What came before is whole; the begun head is gathered, unless it is that already.
                 if !isGathered { gatheredResponse.append(contentsOf: rest) }
                 guard start > 0 else { return .gather }
                 return forwarding(start, isGathered: isGathered, isComplete: false)
             }
-            var position = start + responseScanner.head.byteCount
-            if responseScanner.head.isInterim {
-                responseScanner.reset(responseTo: method)
+            var position = start + scanners.response.head.byteCount
+            if scanners.response.head.isInterim {
+                scanners.response.reset(responseTo: method)
                 start = position
                 if start == bytes.count {
                     return forwarding(start, isGathered: isGathered, isComplete: false)
@@ -310,14 +328,15 @@ struct ProxyConnectionStateMachine {
                 continue
             }
             hasResponseBegun = true
-            let framing = responseScanner.head.framing
-            isResponsePersistent = responseScanner.head.isPersistent
+            let framing = scanners.response.head.framing
+            isResponsePersistent = scanners.response.head.isPersistent
             if framing == .upgrade {
                 request = .tunnel
+                giveScanners()
                 return .upgrade(count: position, isGathered: isGathered)
             }
             response = .body
-            responseBody = HTTPBodyScanner(framing: framing, limits: responseScanner.limits)
+            scanners.responseBody = HTTPBodyScanner(framing: framing, limits: scanners.response.limits)
             let isComplete = try scanResponseBody(bytes, &position)
             return forwarding(position, isGathered: isGathered, isComplete: isComplete)
         }
@@ -331,8 +350,9 @@ struct ProxyConnectionStateMachine {
     private mutating func scanResponseBody(
         _ bytes: UnsafeRawBufferPointer, _ position: inout Int
     ) throws(HTTPError) -> Bool {
+        let scanners = scanners
         while true {
-            switch try responseBody.next(in: bytes, at: &position) {
+            switch try scanners.responseBody.next(in: bytes, at: &position) {
             case .content: continue
             case .needsMoreBytes: return false
             case .complete:
@@ -360,7 +380,7 @@ struct ProxyConnectionStateMachine {
     mutating func sourceEnded() -> Bool {
         guard response == .body else { return response == .complete || response == .idle }
         do throws(HTTPError) {
-            try responseBody.endOfInput()
+            try scanners.responseBody.endOfInput()
         } catch {
             return false
         }
@@ -378,7 +398,7 @@ struct ProxyConnectionStateMachine {
         response = .idle
         let isKept = isRequestPersistent && isResponsePersistent
         request = isKept ? .idle : .ended
-        requestScanner.reset()
+        giveScanners()
         return true
     }
 
@@ -389,9 +409,12 @@ struct ProxyConnectionStateMachine {
         gathered = []
         gatheredResponse = []
         request = keepsConnection && request == .complete && isRequestPersistent ? .idle : .ended
-        requestScanner.reset()
+        giveScanners()
     }
 
     /// Takes no further request.
-    mutating func end() { request = .ended }
+    mutating func end() {
+        request = .ended
+        if response == .idle || response == .complete { giveScanners() }
+    }
 }

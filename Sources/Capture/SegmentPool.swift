@@ -1,10 +1,13 @@
 import Synchronization
 import TrafficLog
 
-/// What all loops together may hold in records that are being filled or not yet acknowledged.
+/// What all loops together may hold in records that are being filled or not yet acknowledged, and in bytes that wait
+/// for peers: for a client or a source that does not read, or for the rest of a head.
 final class InFlightBudget: Sendable {
     let limitBytes: Int
     private let used = Atomic<Int>(0)
+    /// Of the used ones those that wait for peers.
+    private let waiting = Atomic<Int>(0)
 
     init(limitBytes: Int) { self.limitBytes = limitBytes }
 
@@ -18,23 +21,46 @@ final class InFlightBudget: Sendable {
 
     func give(_ bytes: Int) { used.subtract(bytes, ordering: .relaxed) }
 
+    /// So many bytes more, or fewer, wait for peers; they cannot be refused any more.
+    func changeWaiting(by bytes: Int) {
+        used.add(bytes, ordering: .relaxed)
+        waiting.add(bytes, ordering: .relaxed)
+    }
+
+    /// How many bytes one read may bring at the most. What waits for slow peers is the rest of one read each, so with
+    /// many of them reads get smaller.
+    var readBytesLimit: Int {
+        let waiting = waiting.load(ordering: .relaxed)
+        if waiting <= limitBytes / 4 { return .max }
+        return waiting <= limitBytes / 2 ? 16 << 10 : 2 << 10
+    }
+
+    /// Many peers are slow.
+    var isTight: Bool { waiting.load(ordering: .relaxed) > limitBytes / 4 }
+    var isSpent: Bool { usedBytes >= limitBytes }
+
     var usedBytes: Int { used.load(ordering: .relaxed) }
 }
 
 /// Record buffers of one loop, in two sizes: small ones for connections that write a little at a time, large ones for
 /// those that stream. Confined to its loop.
 ///
-/// A segment counts against the budget from `take` until `give` or `forget`.
+/// A segment counts against the budget from `take` until `give` or `forget`. Free segments beyond `residentBytesLimit`
+/// keep their addresses, of which there are plenty, and give their memory back to the kernel: after a burst nothing
+/// stays but the few bytes of the objects. There are never more of them than the budget allows.
 final class SegmentPool {
     static let smallBytes = 16 << 10
-    /// Free segments that are kept, in bytes; others go back to the allocator.
-    private static let retainedBytesLimit = 16 << 20
+    /// Free segments that keep their memory, in bytes.
+    private static let residentBytesLimit = 8 << 20
 
     let largeBytes: Int
     private let budget: InFlightBudget
     private var small: ContiguousArray<RecordSegment> = []
     private var large: ContiguousArray<RecordSegment> = []
-    private var retainedBytes = 0
+    /// Free ones without memory.
+    private var emptySmall: ContiguousArray<RecordSegment> = []
+    private var emptyLarge: ContiguousArray<RecordSegment> = []
+    private var residentBytes = 0
 
     init(recordBytes: Int, budget: InFlightBudget) {
         largeBytes = max(recordBytes, Self.smallBytes)
@@ -45,11 +71,18 @@ final class SegmentPool {
     func take(isLarge: Bool, force: Bool) -> RecordSegment? {
         let bytes = isLarge ? largeBytes : Self.smallBytes
         guard budget.take(bytes, force: force) else { return nil }
-        let free = isLarge ? large.popLast() : small.popLast()
-        if let free {
-            retainedBytes -= bytes
+        if let free = isLarge ? large.popLast() : small.popLast() {
+            residentBytes -= bytes
             return free
         }
+        if let free = isLarge ? emptyLarge.popLast() : emptySmall.popLast() { return free }
+        return RecordSegment(capacityBytes: bytes)
+    }
+
+    /// A segment of another size, smaller than the small ones, whatever the budget says.
+    func takeSmallest(bytes: Int) -> RecordSegment {
+        precondition(bytes < Self.smallBytes, "\(bytes) bytes are not small")
+        _ = budget.take(bytes, force: true)
         return RecordSegment(capacityBytes: bytes)
     }
 
@@ -58,9 +91,15 @@ final class SegmentPool {
         let bytes = segment.bytes.count
         budget.give(bytes)
         segment.context = nil
-        guard retainedBytes + bytes <= Self.retainedBytesLimit else { return }
-        retainedBytes += bytes
-        if bytes == largeBytes, bytes != Self.smallBytes { large.append(segment) } else { small.append(segment) }
+        guard bytes >= Self.smallBytes else { return }
+        let isLarge = bytes == largeBytes && bytes != Self.smallBytes
+        if residentBytes + bytes <= Self.residentBytesLimit {
+            residentBytes += bytes
+            if isLarge { large.append(segment) } else { small.append(segment) }
+        } else {
+            segment.releaseMemory()
+            if isLarge { emptyLarge.append(segment) } else { emptySmall.append(segment) }
+        }
     }
 
     /// The segment's memory goes with its last reference.

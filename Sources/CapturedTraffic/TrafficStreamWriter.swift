@@ -1,28 +1,29 @@
 import CSystem
 
-/// The ids of a connection, encoded once as the first fields of each of its records.
+/// The ids of a connection, which each of its records begins with. The arrays can be shared: a process has thousands of
+/// connections and one node id.
 package struct TrafficStreamIdentity: Sendable {
-    /// The reference project asserts the same bound.
+    /// The reference project asserts the same bound. Each length is then one byte of varint.
     package static let idBytesLimit = 100
 
     package let connectionID: [UInt8]
-    /// Fields 1 and 5.
-    let fields: [UInt8]
+    package let nodeID: [UInt8]
 
-    /// Both ids together take at most `idBytesLimit` bytes of UTF-8.
-    package init(connectionID: String, nodeID: String) {
-        let connection = Array(connectionID.utf8)
-        let node = Array(nodeID.utf8)
+    /// Both ids, UTF-8, together take at most `idBytesLimit` bytes.
+    package init(connectionID: [UInt8], nodeID: [UInt8]) {
         precondition(
-            connection.count + node.count <= Self.idBytesLimit,
-            "ids of \(connection.count) and \(node.count) bytes")
-        self.connectionID = connection
-        let head = { (field: UInt32, count: Int) -> [UInt8] in
-            [UInt8(truncatingIfNeeded: WireType.tag(field, .lengthDelimited)), UInt8(truncatingIfNeeded: count)]
-        }
-        fields =
-            head(StreamField.connectionID, connection.count) + connection + head(StreamField.nodeID, node.count) + node
+            connectionID.count + nodeID.count <= Self.idBytesLimit,
+            "ids of \(connectionID.count) and \(nodeID.count) bytes")
+        self.connectionID = connectionID
+        self.nodeID = nodeID
     }
+
+    package init(connectionID: String, nodeID: String) {
+        self.init(connectionID: Array(connectionID.utf8), nodeID: Array(nodeID.utf8))
+    }
+
+    /// Of fields 1 and 5.
+    var fieldBytes: Int { 4 + connectionID.count + nodeID.count }
 }
 
 /// Where a connection's next record goes on.
@@ -78,7 +79,7 @@ package struct TrafficStreamWriter {
 
     /// What the head of a record costs at the most.
     package static func headBytesLimit(_ identity: TrafficStreamIdentity) -> Int {
-        identity.fields.count + 1 + numberBytes + 2
+        identity.fieldBytes + 1 + numberBytes + 2
     }
 
     /// Of an exception with a message of `count` bytes.
@@ -116,10 +117,8 @@ package struct TrafficStreamWriter {
         self.base = base
         limit = usable - Self.indexBytes
         self.position = position
-        identity.fields.withUnsafeBytes { fields in
-            if let start = fields.baseAddress { base.copyMemory(from: start, byteCount: fields.count) }
-            end = fields.count
-        }
+        putID(StreamField.connectionID, identity.connectionID)
+        putID(StreamField.nodeID, identity.nodeID)
         if position.priorRequests > 0 {
             putTag(StreamField.priorRequests, .varint)
             putNumber(UInt64(position.priorRequests))
@@ -336,6 +335,16 @@ package struct TrafficStreamWriter {
     private mutating func put(_ byte: UInt8) {
         base.storeBytes(of: byte, toByteOffset: end, as: UInt8.self)
         end += 1
+    }
+
+    /// Of at most 127 bytes.
+    private mutating func putID(_ field: UInt32, _ id: [UInt8]) {
+        putTag(field, .lengthDelimited)
+        put(UInt8(truncatingIfNeeded: id.count))
+        id.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { (base + end).copyMemory(from: start, byteCount: bytes.count) }
+        }
+        end += id.count
     }
 
     /// Of a field below 16.

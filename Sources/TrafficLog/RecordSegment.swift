@@ -1,3 +1,5 @@
+import CSystem
+
 /// Memory that holds one record from the first received byte to the acknowledgement of the log.
 ///
 /// Whoever lays the record out owns the segment and keeps it in a pool. From a successful `TrafficLogWriter.append` to
@@ -28,9 +30,26 @@ package final class RecordSegment: @unchecked Sendable {
     /// What a writer that stands in front of another one remembers of the segment.
     var relay: AnyObject?
 
+    /// From here on a segment has pages of its own, so that they can be given back: the allocator's heap keeps what
+    /// lies between small objects that live on.
+    private static let mappedBytes = 16 << 10
+
     /// `capacityBytes` of memory with no defined content, aligned to 64 bytes.
     package init(capacityBytes: Int) {
-        bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, capacityBytes), alignment: 64)
+        if capacityBytes >= Self.mappedBytes {
+            guard let pages = millrace_map_pages(capacityBytes) else {
+                fatalError("no memory for a segment of \(capacityBytes) bytes")
+            }
+            bytes = UnsafeMutableRawBufferPointer(start: pages, count: capacityBytes)
+        } else {
+            bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, capacityBytes), alignment: 64)
+        }
+    }
+
+    /// Gives the memory back to the kernel and keeps the addresses. The content is gone; using the segment again takes
+    /// memory again. Of a small segment it does nothing.
+    package func releaseMemory() {
+        if bytes.count >= Self.mappedBytes, let base = bytes.baseAddress { millrace_release_pages(base, bytes.count) }
     }
 
     /// A segment whose record is a copy of `record`.
@@ -40,7 +59,13 @@ package final class RecordSegment: @unchecked Sendable {
         recordRange = 0..<record.count
     }
 
-    deinit { bytes.deallocate() }
+    deinit {
+        if bytes.count >= Self.mappedBytes, let base = bytes.baseAddress {
+            millrace_unmap_pages(base, bytes.count)
+        } else {
+            bytes.deallocate()
+        }
+    }
 
     /// The record's bytes.
     package var record: UnsafeRawBufferPointer {

@@ -323,13 +323,12 @@ final class ProxyRig {
     /// Exchanges of the recorded connections, by key.
     func exchanges() throws -> [CapturedExchange] {
         var result: [CapturedExchange] = []
-        var order: [[UInt8]] = []
         var byKey: [[UInt8]: [[UInt8]]] = [:]
         for record in log?.records ?? [] {
-            if byKey[record.key] == nil { order.append(record.key) }
             byKey[record.key, default: []].append(record.value)
         }
-        for key in order {
+        // Ids count upwards. The log has its own order: who has closed waits for those who have not.
+        for key in byKey.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
             var reassembler = ExchangeReassembler()
             var collector = ExchangeCollector()
             for value in byKey[key] ?? [] {

@@ -6,7 +6,8 @@ import Testing
 
 /// A machine that expectations can change.
 final class Story {
-    var machine = ProxyConnectionStateMachine(classifier: RequestClassifier(), headBytes: 64 << 10, bodyBytes: 1000)
+    var machine = ProxyConnectionStateMachine(
+        classifier: RequestClassifier(), scanners: ScannerPool(headBytes: 64 << 10), bodyBytes: 1000)
 
     func request(_ text: String) -> ProxyConnectionStateMachine.RequestAction {
         Array(text.utf8).withUnsafeBytes { machine.requestBytes($0) }

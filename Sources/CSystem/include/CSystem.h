@@ -4,6 +4,7 @@
 #define MILLRACE_CSYSTEM_H
 
 #include "csystem_io.h"
+#include "csystem_memory.h"
 #include "csystem_thread.h"
 #include "csystem_terminal.h"
 #include "csystem_scan.h"
