@@ -1,3 +1,4 @@
+import CSystem
 import Capture
 import Dispatch
 import EventIO
@@ -24,7 +25,25 @@ enum CaptureCommand {
         return run(settings, log: log)
     }
 
+    /// Besides two a connection: listeners, loops, the log's files and its connections to brokers.
+    private static let otherDescriptorCount = 256
+
+    /// Services start with a low soft limit for the sake of old programs; a proxy takes what it is allowed.
+    private static func raiseDescriptorLimit(_ settings: CaptureSettings, log: Log) {
+        let limit = millrace_raise_descriptor_limit()
+        let connectionLimit = settings.limits.connectionLimit
+        guard limit < 2 * connectionLimit + otherDescriptorCount else { return }
+        log.warning(
+            "settings",
+            [
+                .warning: .text(
+                    "--connections \(connectionLimit) needs two descriptors a connection, the process may open \(limit)"
+                        + " (ulimit -n): connections beyond wait or are refused")
+            ])
+    }
+
     private static func run(_ settings: CaptureSettings, log: Log) -> Int32 {
+        raiseDescriptorLimit(settings, log: log)
         let stopAsked = DispatchSemaphore(value: 0)
         let signals = SignalWatch { number, count in
             // The first asks to end in order; whoever insists is obeyed. Nothing acknowledged is lost either way.
