@@ -25,6 +25,10 @@ wrk.path = "/index/_doc"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{"field":"' .. string.rep("x", 4084) .. '"}'
 """
+# What OpenSSL's clients prefer, and so what a server without preferences speaks.
+CIPHER = "TLS_AES_256_GCM_SHA384"
+TLS_NGINX = f"""ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites {CIPHER}; ssl_session_tickets off; """
 LOADS = {"get-small": ("/small", None), "get-16k": ("/16k", None), "post-4k": ("/index/_doc", POST)}
 
 
@@ -81,8 +85,19 @@ class Server:
             self.process.kill()
 
 
-def nginx(folder, port, upstream=None, workers=1):
-    """nginx as the source, or with `upstream` as a proxy in front of it."""
+def certificate(folder):
+    """A certificate and key in one file, as haproxy wants them; the others read it as both."""
+    path = f"{folder}/server.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-keyout", f"{folder}/key.pem", "-out", path], check=True, capture_output=True)
+    with open(path, "a") as file, open(f"{folder}/key.pem") as key:
+        file.write(key.read())
+    return path
+
+
+def nginx(folder, port, upstream=None, workers=1, tls=None):
+    """nginx as the source, or with `upstream` as a proxy in front of it; `tls`: the file of its certificate."""
     if upstream is None:
         os.makedirs(f"{folder}/www", exist_ok=True)
         with open(f"{folder}/www/16k", "w") as file:
@@ -102,12 +117,13 @@ def nginx(folder, port, upstream=None, workers=1):
             events { worker_connections 4096; }
             http { access_log off; keepalive_requests 100000000; client_body_temp_path %s/body;
               proxy_temp_path %s/proxy; fastcgi_temp_path %s/f; uwsgi_temp_path %s/u; scgi_temp_path %s/s; %s
-              server { listen 127.0.0.1:%d reuseport; %s } }"""
-            % (workers, folder, port, folder, folder, folder, folder, folder, extra, port, body))
+              server { listen 127.0.0.1:%d %s reuseport; %s } }"""
+            % (workers, folder, port, folder, folder, folder, folder, folder, extra, port,
+               "ssl" if tls else "", (TLS_NGINX % (tls, tls) if tls else "") + body))
     return ["nginx", "-p", folder, "-c", path]
 
 
-def haproxy(folder, port, upstream, threads):
+def haproxy(folder, port, upstream, threads, tls=None):
     path = f"{folder}/haproxy-{port}.cfg"
     with open(path, "w") as file:
         file.write(
@@ -121,17 +137,17 @@ defaults
   timeout connect 5s
   http-reuse always
 frontend in
-  bind 127.0.0.1:%d
+  bind 127.0.0.1:%d %s
   default_backend source
 backend source
   server s 127.0.0.1:%d
-""" % (threads, port, upstream))
+""" % (threads, port, f"ssl crt {tls} ssl-min-ver TLSv1.3 ciphersuites {CIPHER}" if tls else "", upstream))
     return ["haproxy", "-db", "-f", path]
 
 
-def wrk(port, load, seconds, connections, folder):
+def wrk(port, load, seconds, connections, folder, scheme="http"):
     path, script = LOADS[load]
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"{scheme}://127.0.0.1:{port}{path}"]
     if script:
         name = f"{folder}/{load}.lua"
         with open(name, "w") as file:
@@ -154,6 +170,8 @@ def main():
     parser.add_argument("--workers", type=int, default=1, help="loops, threads or processes of each proxy")
     parser.add_argument("--loads", default=",".join(LOADS))
     parser.add_argument(
+        "--tls", action="store_true", help=f"clients speak TLS 1.3 with every proxy, {CIPHER}; the source is plain")
+    parser.add_argument(
         "--kafka", metavar="HOST:PORT",
         help="a real broker to record to, in place of the mock, whose time would count as the proxy's")
     parser.add_argument("--topic", default="millrace-perf", help="of --kafka; has to exist (default: %(default)s)")
@@ -165,6 +183,8 @@ def main():
     folder = tempfile.mkdtemp(prefix="millrace-perf-")
     os.chmod(folder, 0o755)  # nginx workers run as another user
     program = os.environ["MILLRACED"]
+    pem = certificate(folder) if options.tls else None
+    scheme = "https" if pem else "http"
     source_port = free_port()
     servers = [Server("source", nginx(folder, source_port), source_port)]
     logs = {"none": "none", "file": f"file://{folder}/log"}
@@ -185,23 +205,23 @@ def main():
                 continue
             port = free_port()
             if name == "haproxy":
-                command = haproxy(folder, port, source_port, options.workers)
+                command = haproxy(folder, port, source_port, options.workers, pem)
             elif name == "nginx":
-                command = nginx(folder, port, source_port, options.workers)
+                command = nginx(folder, port, source_port, options.workers, pem)
             else:
                 build, log = name.rsplit("-", 1)
                 address = logs[log] + (f"-{build}" if log == "file" else "")
                 command = [
                     programs[build], "capture", "--listen", f"127.0.0.1:{port}", "--source", f"http://127.0.0.1:{source_port}",
                     "--log", address, "--workers", str(options.workers),
-                    "--log-level", "warning"]
+                    "--log-level", "warning", *(["--tls-certificate", pem, "--tls-key", pem] if pem else [])]
             targets.append(Server(name, command, port))
             servers.append(targets[-1])
         for round_number in range(options.rounds):
             for load in options.loads.split(","):
                 for target in targets:
                     before, _ = target.usage()
-                    requests, p50, p99, failed = wrk(target.port, load, options.seconds, options.connections, folder)
+                    requests, p50, p99, failed = wrk(target.port, load, options.seconds, options.connections, folder, scheme)
                     after, resident = target.usage()
                     rows.append({
                         "round": round_number, "load": load, "target": target.name, "requests": requests,
@@ -231,4 +251,5 @@ def main():
         json.dump({"machine": platform.machine(), "cores": os.cpu_count(), "rows": rows}, file, indent=1)
 
 
-main()
+if __name__ == "__main__":
+    main()
