@@ -16,7 +16,9 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
     private static let closedGapLimit = 100_000
     /// Room for so many reports is kept.
     private static let keptDeliveryLimit = 4096
+    private static let keptPiecesLimit = (arrays: 256, capacity: 64)
     private static let parkedRetry = Duration.milliseconds(5)
+    private static let trimInterval = Duration.milliseconds(500)
     private static let timestampRefresh = Duration.seconds(1)
 
     let loop: EventLoop
@@ -42,9 +44,12 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
     private let reported = Mutex<[LogDelivery]>([])
     /// Empty, for the next turn.
     private var taken: [LogDelivery] = []
+    /// Empty arrays with room, for connections that hold a request: idle ones have none.
+    private var piecesRoom: ContiguousArray<[ProxyConnection.Piece]> = []
     /// Connections that wait for the budget.
     private var parked: [ProxyConnection] = []
     private var isParkedTimerArmed = false
+    private var isTrimTimerArmed = false
     private var closedGaps: [(segment: RecordSegment, key: ConnectionKey)] = []
     private var spares: (small: RecordSegment?, large: RecordSegment?)
     private var spareOwners: (small: ConnectionRecorder?, large: ConnectionRecorder?)
@@ -192,6 +197,17 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
         return limit == .max ? nil : UnsafeMutableRawBufferPointer(rebasing: smallReadBuffer.bytes[..<limit])
     }
 
+    // MARK: Held requests
+
+    func takePieces() -> [ProxyConnection.Piece] { piecesRoom.popLast() ?? [] }
+
+    func givePieces(_ pieces: [ProxyConnection.Piece]) {
+        guard piecesRoom.count < Self.keptPiecesLimit.arrays, pieces.capacity <= Self.keptPiecesLimit.capacity else {
+            return
+        }
+        piecesRoom.append(pieces)
+    }
+
     // MARK: Spare segments
 
     func isSpare(isLarge: Bool, laidOutFor recorder: ConnectionRecorder) -> Bool {
@@ -256,6 +272,19 @@ final class CaptureLoop: TrafficLogSink, @unchecked Sendable {
             if delivery.isReusable { pool.give(delivery.segment) } else { pool.forget(delivery.segment) }
         }
         resumeParked()
+        trimLater()
+    }
+
+    /// Memory of record buffers that a burst needed and nothing needs now goes back.
+    private func trimLater() {
+        guard pool.isTrimmable, !isTrimTimerArmed else { return }
+        isTrimTimerArmed = true
+        _ = loop.schedule(after: Self.trimInterval) { [weak self] in
+            guard let self else { return }
+            isTrimTimerArmed = false
+            pool.trim()
+            trimLater()
+        }
     }
 
     private func resumeParked() {

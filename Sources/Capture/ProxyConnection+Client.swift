@@ -219,7 +219,9 @@ extension ProxyConnection {
     func settleWaiting() {
         var now = 0
         if phase != .closed {
-            now = client.pendingWriteBytes + (link?.pendingBytes ?? 0) + machine.gathered.count + stash.count
+            now =
+                client.pendingWriteBytes + (link?.pendingBytes ?? 0) + machine.gathered.count
+                + machine.gatheredResponse.count + stash.count
         }
         guard now != waitingBytes else { return }
         loop.context.budget.changeWaiting(by: now - waitingBytes)

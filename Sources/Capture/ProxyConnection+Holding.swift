@@ -9,6 +9,7 @@ extension ProxyConnection {
             return
         }
         if pieces.isEmpty {
+            pieces = loop.takePieces()
             loop.metrics.heldRequests.add(1)
             arm(within: loop.deadlines.hold)
         }
@@ -81,7 +82,11 @@ extension ProxyConnection {
         }
         loop.metrics.heldBytes.add(-heldBytes)
         heldBytes = 0
-        pieces.removeAll(keepingCapacity: true)
+        if pieces.capacity > 0 {
+            pieces.removeAll(keepingCapacity: true)
+            loop.givePieces(pieces)
+            pieces = []
+        }
         lastActivity = loop.loop.now
     }
 

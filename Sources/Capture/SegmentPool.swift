@@ -46,12 +46,15 @@ final class InFlightBudget: Sendable {
 /// those that stream. Confined to its loop.
 ///
 /// A segment counts against the budget from `take` until `give` or `forget`. Free segments beyond `residentBytesLimit`
-/// keep their addresses, of which there are plenty, and give their memory back to the kernel: after a burst nothing
-/// stays but the few bytes of the objects. There are never more of them than the budget allows.
+/// keep their addresses, of which there are plenty, and give their memory back to the kernel, and so do those that
+/// nothing has used from one `trim` to the next: after a burst `quietBytes` and the few bytes of the objects stay.
+/// There are never more of them than the budget allows.
 final class SegmentPool {
     static let smallBytes = 16 << 10
     /// Free segments that keep their memory, in bytes.
     private static let residentBytesLimit = 8 << 20
+    /// So much of it is kept even if nothing uses it.
+    private static let quietBytes = 512 << 10
 
     let largeBytes: Int
     private let budget: InFlightBudget
@@ -61,6 +64,9 @@ final class SegmentPool {
     private var emptySmall: ContiguousArray<RecordSegment> = []
     private var emptyLarge: ContiguousArray<RecordSegment> = []
     private var residentBytes = 0
+    /// The least numbers of free segments with memory since the last `trim`.
+    private var unusedSmallCount = 0
+    private var unusedLargeCount = 0
 
     init(recordBytes: Int, budget: InFlightBudget) {
         largeBytes = max(recordBytes, Self.smallBytes)
@@ -73,6 +79,11 @@ final class SegmentPool {
         guard budget.take(bytes, force: force) else { return nil }
         if let free = isLarge ? large.popLast() : small.popLast() {
             residentBytes -= bytes
+            if isLarge {
+                unusedLargeCount = min(unusedLargeCount, large.count)
+            } else {
+                unusedSmallCount = min(unusedSmallCount, small.count)
+            }
             return free
         }
         if let free = isLarge ? emptyLarge.popLast() : emptySmall.popLast() { return free }
@@ -100,6 +111,31 @@ final class SegmentPool {
             segment.releaseMemory()
             if isLarge { emptyLarge.append(segment) } else { emptySmall.append(segment) }
         }
+    }
+
+    /// `trim` may have something to do, now or later.
+    var isTrimmable: Bool { residentBytes > Self.quietBytes }
+
+    /// To be called now and then: gives the memory back of what was free all the time since the last call.
+    func trim() {
+        empty(&large, into: &emptyLarge, count: unusedLargeCount, bytes: largeBytes)
+        empty(&small, into: &emptySmall, count: unusedSmallCount, bytes: Self.smallBytes)
+        unusedLargeCount = large.count
+        unusedSmallCount = small.count
+    }
+
+    private func empty(
+        _ free: inout ContiguousArray<RecordSegment>, into empty: inout ContiguousArray<RecordSegment>, count: Int,
+        bytes: Int
+    ) {
+        let surplus = max(0, residentBytes - Self.quietBytes + bytes - 1) / bytes
+        let count = min(count, surplus)
+        for segment in free[..<count] {
+            segment.releaseMemory()
+            empty.append(segment)
+        }
+        free.removeFirst(count)
+        residentBytes -= count * bytes
     }
 
     /// The segment's memory goes with its last reference.

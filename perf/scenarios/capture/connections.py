@@ -71,12 +71,13 @@ class Probe(threading.Thread):
 
 
 def resident(pid):
-    """At rest: when two looks a second apart agree."""
-    last = stat(pid)[1]
+    """At rest: when it has not changed for three seconds."""
+    last, calm = stat(pid)[1], 0
     for _ in range(20):
         time.sleep(1)
         now = stat(pid)[1]
-        if abs(now - last) < 64 << 10:
+        calm = calm + 1 if abs(now - last) < 64 << 10 else 0
+        if calm == 3:
             break
         last = now
     return now
