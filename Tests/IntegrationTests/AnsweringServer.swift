@@ -9,6 +9,8 @@ final class AnsweringServer: Sendable {
         case answer(status: Int, contentType: String, body: String)
         /// Takes the connection and resets it.
         case reset
+        /// Says this, whatever comes, and closes.
+        case garbage(String)
     }
 
     struct Certificate: Sendable {
@@ -18,19 +20,22 @@ final class AnsweringServer: Sendable {
 
     let port: Int
     private let listener: Int32
-    private let behaviour: Behaviour
-    private let certificate: Certificate?
+    private let manner: Mutex<(behaviour: Behaviour, certificate: Certificate?)>
     private let heads = Mutex<[String]>([])
 
     init(_ behaviour: Behaviour, certificate: Certificate? = nil) throws {
-        self.behaviour = behaviour
-        self.certificate = certificate
+        manner = Mutex((behaviour, certificate))
         (listener, port) = try LoopbackSocket.listen()
         Thread.detachNewThread { [self] in acceptAll() }
     }
 
     /// First lines of the requests so far.
     var requests: [String] { heads.withLock { $0 } }
+
+    /// Connections that come from now on are treated so; the certificate stays when none is given.
+    func change(_ behaviour: Behaviour, _ certificate: Certificate? = nil) {
+        manner.withLock { $0 = (behaviour, certificate ?? $0.certificate) }
+    }
 
     func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
 
@@ -48,6 +53,14 @@ final class AnsweringServer: Sendable {
 
     private func serve(_ descriptor: Int32) {
         defer { close(descriptor) }
+        let (behaviour, certificate) = manner.withLock { $0 }
+        if case .garbage(let text) = behaviour {
+            // What is not read would take the words back with it.
+            var piece = [UInt8](repeating: 0, count: 65_536)
+            _ = recv(descriptor, &piece, piece.count, 0)
+            _ = LoopbackSocket.sendAll(descriptor, Array(text.utf8))
+            return
+        }
         if case .reset = behaviour {
             var option = linger(l_onoff: 1, l_linger: 0)
             setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
@@ -55,6 +68,7 @@ final class AnsweringServer: Sendable {
         }
         guard let certificate else {
             return exchange(
+                behaviour,
                 read: { recv(descriptor, $0.baseAddress, $0.count, 0) },
                 write: { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) })
         }
@@ -68,13 +82,14 @@ final class AnsweringServer: Sendable {
         SSL_set_fd(session, descriptor)
         guard SSL_accept(session) == 1 else { return }
         exchange(
+            behaviour,
             read: { Int(SSL_read(session, $0.baseAddress, Int32($0.count))) },
             write: { Int(SSL_write(session, $0.baseAddress, Int32($0.count))) })
     }
 
     /// One request of at most 64 KiB, one answer.
     private func exchange(
-        read: (UnsafeMutableRawBufferPointer) -> Int, write: (UnsafeRawBufferPointer) -> Int
+        _ behaviour: Behaviour, read: (UnsafeMutableRawBufferPointer) -> Int, write: (UnsafeRawBufferPointer) -> Int
     ) {
         var request: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 4096)

@@ -10,8 +10,11 @@ import TestSupport
 ///   and started again, and whose topics may be made and filled**, and the folder of its state, with its process id in
 ///   `broker-1/pid`. Where its file `env` names addresses with logins and certificates, those are tested too
 /// - MILLRACE_KAFKA_CLUSTER_DIR: the same folder of three brokers, of which one is killed
-/// - MILLRACE_OUTAGE_SECONDS: how long a broker is gone; without it as long as it takes until that is noticed, and more
-/// - MILLRACE_KILL_ROUNDS: how often capture is killed for each log, default 6
+/// - MILLRACE_OUTAGE_SECONDS: how long a broker or a target is gone; without it as long as it takes until that is
+///   noticed, and more
+/// - MILLRACE_KILL_ROUNDS: how often capture, and replay, is killed for each log, default 6
+/// - MILLRACE_CHURN_SECONDS: how long instances of a replayer come and go, default 40
+/// - MILLRACE_LAG_FACTOR: how many times longer the logs are that a replayer's memory is measured with, default 1
 /// - MILLRACE_FIXTURES: folder of unpacked fixtures, default `${XDG_CACHE_HOME:-~/.cache}/millrace-fixtures`, else the
 ///   archives under `Tests/Fixtures/repositories`
 enum TestEnvironment {
@@ -37,6 +40,8 @@ enum TestEnvironment {
     static let kafkaClusterFolder = variable("MILLRACE_KAFKA_CLUSTER_DIR")
     static let outageSeconds = variable("MILLRACE_OUTAGE_SECONDS").flatMap { Double($0) }
     static let killRoundCount = variable("MILLRACE_KILL_ROUNDS").flatMap { Int($0) } ?? 6
+    static let churnSeconds = variable("MILLRACE_CHURN_SECONDS").flatMap { Int($0) } ?? 40
+    static let lagFactor = variable("MILLRACE_LAG_FACTOR").flatMap { Int($0) } ?? 1
 
     static var hasCapture: Bool { millraced != nil && millrace != nil }
     static var hasCaptureAndKafka: Bool { hasCapture && kafka != nil && kafkaFolder != nil }
