@@ -157,6 +157,7 @@ final class ReplayLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
             exchange.attempt = nil
             guard let self, let engine = self.engine else { return }
             engine.attemptEnded(exchange, self.answer(result, to: exchange))
+            if let trouble = exchange.trouble { self.context.outcomes.tellOfRetry(trouble, log: self.context.log) }
             self.callEnded()
         }
         // It may have ended within the call.
@@ -179,9 +180,7 @@ final class ReplayLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
                     sentTime: context.wallOffset + Int64(response.sendStart.nanoseconds),
                     endTime: context.wallOffset + Int64(response.lastByte.nanoseconds)))
         case .failure(let error):
-            let failure = AttemptFailure(error)
-            if failure.reason != .cancelled { context.outcomes.tell(failure, log: context.log) }
-            return .failure(failure)
+            return .failure(AttemptFailure(error))
         }
     }
 
@@ -287,6 +286,15 @@ extension AttemptFailure {
 }
 
 extension ReplayExchange {
+    /// Why it is sent again, when the last attempt did not settle it.
+    fileprivate var trouble: String? {
+        guard phase == .waiting, !isAbandoned, !isLeftOpen else { return nil }
+        if let lastFailure { return lastFailure.reason == .cancelled ? nil : lastFailure.message }
+        return answers.last.map { answer in
+            answer.status < 300 ? "it refused items of a bulk for now" : "it answered with status \(answer.status)"
+        }
+    }
+
     /// The proxy answered in the source's place because it could not record the request.
     fileprivate var wasRefusedByProxy: Bool {
         guard sourceStatus == 503, responseEnding != nil else { return false }

@@ -70,13 +70,13 @@ final class TargetMetrics: Sendable {
         fieldsChanged.add(changes.fieldsRenamed + changes.fieldsDropped)
     }
 
-    /// One line every ten seconds while the target gives no answers; the retries are counted anyway.
-    func tell(_ failure: AttemptFailure, log: Log) {
+    /// One line every ten seconds while requests are sent again; the retries are counted anyway.
+    func tellOfRetry(_ reason: String, log: Log) {
         let now = MonotonicInstant.now().nanoseconds
         let last = lastComplaint.load(ordering: .relaxed)
         guard last == 0 || now - last > 10_000_000_000,
             lastComplaint.compareExchange(expected: last, desired: now, ordering: .relaxed).exchanged
         else { return }
-        log.warning("the target gave no answer; the request is sent again", [.reason: .text(failure.message)])
+        log.warning("the target did not take a request; it is sent again", [.reason: .text(reason)])
     }
 }
