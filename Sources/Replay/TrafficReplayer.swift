@@ -276,7 +276,7 @@ extension TrafficReplayer {
                 }
             }
         } catch {
-            throw ReplayStartError(message: "\(folder): \(error.description)")
+            throw ReplayStartError(message: error.description)
         }
     }
 

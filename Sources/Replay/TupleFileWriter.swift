@@ -152,8 +152,16 @@ enum TupleFileName {
 /// The folder of tuple files.
 enum TupleFolder {
     static func prepare(_ folder: String) throws(TupleFileError) {
-        guard mkdir(folder, 0o700) != 0, errno != EEXIST else { return }
-        throw TupleFileError(code: errno, what: "the folder \(folder) cannot be made")
+        if mkdir(folder, 0o700) != 0, errno != EEXIST {
+            let hint = errno == ENOENT ? " (its parent has to be there)" : ""
+            throw TupleFileError(code: errno, what: "the folder \(folder) cannot be made\(hint)")
+        }
+        // Now rather than at the first tuple, when nobody looks any more.
+        let probe = "\(folder)/.millrace-\(getpid())"
+        let file = open(probe, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw TupleFileError(code: errno, what: "the folder \(folder) cannot be written to") }
+        close(file)
+        unlink(probe)
     }
 
     /// Finishes what another run of the instance left. Files that another process writes are left alone.
