@@ -184,6 +184,8 @@ package final class LogFeed {
     }
 
     private func assign(_ start: PartitionStart) {
+        // Of one that comes after the stop nothing is read, so nothing is left.
+        guard !isStopping else { return }
         let position = ReplayPosition(offset: start.offset, note: start.note)
         if let other = position.origin, origin.merge(other) { tellOrigin() }
         var assigned = Assigned(ledger: PartitionLedger(position, epoch: nextEpoch))
@@ -194,7 +196,6 @@ package final class LogFeed {
             partition: start.partition, epoch: assigned.ledger.epoch, resolved: position)
         for loop in loops.indices { post(message, to: loop) }
         metrics.partitions.set(partitions.count)
-        if isStopping { leave(start.partition, .min) }
     }
 
     private func take(_ records: [LoggedRecord], _ now: Int64) throws(TrafficLogError) {
@@ -280,25 +281,33 @@ package final class LogFeed {
     private func finishLeaving(_ now: Int64) throws(TrafficLogError) {
         for (partition, assigned) in partitions {
             let isDone: Bool
+            let deadline: Int64
             switch assigned.leaving {
             case nil: continue
-            case .quiescing(_, _, let deadline):
+            case .quiescing(_, _, let end):
+                deadline = end
                 guard now >= deadline else { continue }
                 isDone = false
-            case .draining(let lastOffset, let deadline):
+            case .draining(let lastOffset, let end):
+                deadline = end
                 isDone = assigned.ledger.isResolved(below: lastOffset + 1)
                 if !isDone, now >= deadline {
                     partitions[partition]?.leaving = .ending(
                         lastOffset: lastOffset, deadline: now.addingSaturating(settings.drainTime / 4))
                     for loop in loops.indices { post(.endDrain(partition: partition), to: loop) }
+                    // The position names them, so the next run sends them and no others again.
+                    if isStopping { hasAbandoned = true }
                 }
                 guard isDone else { continue }
-            case .ending(let lastOffset, let deadline):
+            case .ending(let lastOffset, let end):
+                deadline = end
                 isDone = assigned.ledger.isResolved(below: lastOffset + 1)
                 guard isDone || now >= deadline else { continue }
             }
-            if !isDone { abandon(partition) }
-            try commit([partition])
+            // Between two generations of the group nothing is committed: again at the next turn, while there is time.
+            let isCommitted = try commit([partition])
+            if isDone, !isCommitted, now < deadline { continue }
+            if !isDone || !isCommitted { abandon(partition) }
             forget(partition)
             try reader.release([partition])
         }
@@ -419,8 +428,10 @@ package final class LogFeed {
         try commit(Array(partitions.keys))
     }
 
-    private func commit(_ names: [Int32]) throws(TrafficLogError) {
-        guard reader.group != nil else { return }
+    /// False when the group is between two generations: what was not committed has to be tried again.
+    @discardableResult
+    private func commit(_ names: [Int32]) throws(TrafficLogError) -> Bool {
+        guard reader.group != nil else { return true }
         var changed: [Int32: GroupPosition] = [:]
         var positions: [Int32: ReplayPosition] = [:]
         for partition in names {
@@ -430,10 +441,11 @@ package final class LogFeed {
             changed[partition] = GroupPosition(offset: position.offset, note: position.note)
             positions[partition] = position
         }
-        guard !changed.isEmpty else { return }
+        guard !changed.isEmpty else { return true }
         let done = try reader.commit(changed)
         for partition in done { partitions[partition]?.ledger.committed = positions[partition] }
         metrics.commits.add(done.count)
+        return done.count == changed.count
     }
 
     // MARK: The end
@@ -450,8 +462,7 @@ package final class LogFeed {
             return .running
         }
         guard partitions.values.allSatisfy({ $0.leaving == nil && $0.ledger.isSettled }) else { return .running }
-        try commit(Array(partitions.keys))
-        return .complete
+        return try commit(Array(partitions.keys)) ? .complete : .running
     }
 }
 
