@@ -23,6 +23,8 @@ final class KafkaGroupMembership {
     init(_ settings: KafkaLogSettings, group: String, instanceID: String?) throws(TrafficLogError) {
         var configuration = try KafkaConfiguration(reading: settings)
         if let instanceID { configuration["group.instance.id"] = instanceID }
+        // Members hear of a change of the group by their heartbeats, and a partition waits for two of them.
+        if configuration["heartbeat.interval.ms"] == nil { configuration["heartbeat.interval.ms"] = "1000" }
         if configuration["session.timeout.ms"] == nil { configuration["session.timeout.ms"] = "20000" }
         let fixed = [
             ("group.id", group), ("partition.assignment.strategy", "cooperative-sticky"),
