@@ -50,8 +50,9 @@ final class HeldRecord {
         if openEndCount == 0 { collector.records.released.append(place) }
     }
 
-    /// What a record costs beside its value: the objects that hold it.
-    static let overheadBytes = 256
+    /// What a record costs beside its value: the objects that hold it and its place in the ledgers, with what the
+    /// allocator adds. What its exchanges cost is theirs, see `ReplayExchange.overheadBytes`.
+    static let overheadBytes = 1024
 
     func requestEnded() { openEndCount += 1 }
 

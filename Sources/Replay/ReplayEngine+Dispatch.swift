@@ -21,8 +21,11 @@ extension ReplayEngine {
         flush()
     }
 
+    /// The reader stops at the budget, so what goes beyond it is answers: they have to be written down first.
     private var hasRoom: Bool {
-        inFlightCount < limits.inFlightCount && (inFlightCount == 0 || inFlightBytes < limits.inFlightBytes)
+        guard inFlightCount > 0 else { return limits.inFlightCount > 0 }
+        return inFlightCount < limits.inFlightCount && inFlightBytes < limits.inFlightBytes
+            && budget.usedBytes < budget.limitBytes / 4 * 5
     }
 
     /// Puts the connection's next exchange in line, unless something is missing.

@@ -149,9 +149,13 @@ package final class ReplayExchange {
     /// Kept of one exchange: a target that is down for a day answers many times.
     static let answerLimit = 4
 
-    init(number: Int, connection: SourceConnection) {
+    /// What an exchange costs beside its records and answers: itself, the lists of its pieces, the head that is sent.
+    static let overheadBytes = 1024
+
+    init(number: Int, connection: SourceConnection, budget: ByteBudget) {
         self.number = number
         self.connection = connection
+        charge(Self.overheadBytes, to: budget)
     }
 
     package var connectionID: String { connection.id }

@@ -86,7 +86,7 @@ final class SourceConnection: ExchangeReceiver {
         if let last = exchanges.last, last.number == request, last.phase == .reading {
             exchange = last
         } else {
-            exchange = ReplayExchange(number: request, connection: self)
+            exchange = ReplayExchange(number: request, connection: self, budget: observer.budget)
             exchange.requestTime = now
             exchanges.append(exchange)
         }
@@ -156,6 +156,8 @@ final class SourceConnection: ExchangeReceiver {
 protocol SourceConnectionObserver: AnyObject {
     /// Of a response of which nothing is needed but the tuple.
     var keptResponseBytes: Int { get }
+    /// What exchanges are charged to.
+    var budget: ByteBudget { get }
     func requestIsWhole(_ exchange: ReplayExchange)
     /// Its bytes are still there during the call.
     func requestIsIncomplete(_ exchange: ReplayExchange, _ ending: MessageEnding)

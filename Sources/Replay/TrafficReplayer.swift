@@ -48,8 +48,7 @@ package final class TrafficReplayer: @unchecked Sendable {
     ) throws(ReplayStartError) {
         self.reader = reader
         self.log = log
-        // The rest is for librdkafka's queues, answers on their way, the program itself.
-        let budget = ByteBudget(limitBytes: settings.limits.memoryBytes / 5 * 2)
+        let budget = ByteBudget(limitBytes: ReplayMemory.budgetBytes(of: settings.limits.memoryBytes))
         let mailbox = ReplyMailbox()
         let engineMetrics = ReplayMetrics(metrics)
         let durable = DurableTickets()
@@ -262,6 +261,7 @@ extension TrafficReplayer {
         made.compression = compression
         made.fileBytes = fileBytes
         made.fileAge = settings.tuples.fileAge
+        made.groupBytes = min(made.groupBytes, ReplayMemory.tupleGroupBytes(of: settings.limits.memoryBytes))
         do throws(TupleFileError) {
             return try TupleFiles(made, wallClock: { (wallOffset() + monotonic()) / 1_000_000 }) { event in
                 switch event {

@@ -1,3 +1,4 @@
+import CSystem
 import ClusterClient
 import EventIO
 import Glibc
@@ -20,6 +21,8 @@ enum ReplayCommand {
         } catch {
             return RoleStart.refuse(error, role: "replay")
         }
+        // Before there are threads that would make heaps.
+        millrace_limit_heaps(Int32(clamping: ReplayMemory.heapCount(for: settings.limits.memoryBytes)))
         let log = RoleStart.log(settings.watching, warnings: settings.warnings)
         return run(settings, log: log)
     }
