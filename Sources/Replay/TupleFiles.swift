@@ -52,11 +52,19 @@ package final class TupleFiles: @unchecked Sendable {
         case recovered(path: String, keptBytes: Int64, cutBytes: Int64)
     }
 
-    private struct Shared {
+    /// Lines that become durable together: no more are added once there are `groupBytes`.
+    private struct Group {
         var lines: [UInt8] = []
         var tickets: [UInt64] = []
         /// When the first of them came.
         var firstNanoseconds: UInt64 = 0
+    }
+
+    private struct Shared {
+        /// In order; all but the last one are full.
+        var groups: [Group] = []
+        /// Memory of a group that was written.
+        var spare: [UInt8] = []
         var isClosing = false
     }
 
@@ -91,13 +99,20 @@ package final class TupleFiles: @unchecked Sendable {
         held.add(lines.count, ordering: .relaxed)
         monitor.locked {
             precondition(!shared.isClosing, "a tuple after the end")
-            let wasEmpty = shared.tickets.isEmpty
-            let wasSmall = shared.lines.count < settings.groupBytes
-            shared.lines.append(contentsOf: lines)
-            shared.tickets.append(ticket)
-            if wasEmpty { shared.firstNanoseconds = MonotonicInstant.now().nanoseconds }
-            if wasEmpty || (wasSmall && shared.lines.count >= settings.groupBytes) { monitor.signalAll() }
+            let wasEmpty = shared.groups.isEmpty
+            if wasEmpty || shared.groups[shared.groups.count - 1].lines.count >= settings.groupBytes { addGroup() }
+            let last = shared.groups.count - 1
+            shared.groups[last].lines.append(contentsOf: lines)
+            shared.groups[last].tickets.append(ticket)
+            if wasEmpty || shared.groups[last].lines.count >= settings.groupBytes { monitor.signalAll() }
         }
+    }
+
+    /// With the lock held.
+    private func addGroup() {
+        var group = Group(firstNanoseconds: MonotonicInstant.now().nanoseconds)
+        swap(&group.lines, &shared.spare)
+        shared.groups.append(group)
     }
 
     /// More waits than should: stop appending until a `durable` event.
@@ -122,38 +137,46 @@ package final class TupleFiles: @unchecked Sendable {
 
     private func run(_ writer: TupleFileWriter) {
         while true {
-            let (lines, tickets, isClosing) = nextGroup(writer)
-            if !tickets.isEmpty {
-                guard write(lines, writer) else { return }
-                held.subtract(lines.count, ordering: .relaxed)
-                events(.durable(tickets))
+            var group = Group()
+            let isClosing = nextGroup(writer, &group)
+            if !group.tickets.isEmpty {
+                guard write(group.lines, writer) else { return }
+                held.subtract(group.lines.count, ordering: .relaxed)
+                giveBack(&group.lines)
+                events(.durable(group.tickets))
             }
-            if writer.isDue || (isClosing && tickets.isEmpty) { finish(writer) }
-            if isClosing, tickets.isEmpty { return }
+            if writer.isDue || (isClosing && group.tickets.isEmpty) { finish(writer) }
+            if isClosing, group.tickets.isEmpty { return }
         }
     }
 
-    /// Waits until a group is due, the file is, or the end is near.
-    private func nextGroup(_ writer: TupleFileWriter) -> (lines: [UInt8], tickets: [UInt64], isClosing: Bool) {
+    /// The next group uses the memory again, unless a single tuple has made it large.
+    private func giveBack(_ lines: inout [UInt8]) {
+        guard lines.capacity <= 4 * settings.groupBytes else { return }
+        lines.removeAll(keepingCapacity: true)
+        monitor.locked { swap(&lines, &shared.spare) }
+    }
+
+    /// Waits until a group is due, the file is, or the end is near; true when it is. The group stays empty when none
+    /// waits.
+    private func nextGroup(_ writer: TupleFileWriter, _ group: inout Group) -> Bool {
         monitor.locked {
             while true {
                 var deadline = UInt64.max
-                if !shared.tickets.isEmpty {
-                    deadline = shared.firstNanoseconds &+ UInt64(max(0, settings.groupInterval.wholeNanoseconds))
+                if let first = shared.groups.first {
+                    deadline = first.firstNanoseconds &+ UInt64(max(0, settings.groupInterval.wholeNanoseconds))
+                    if first.lines.count >= settings.groupBytes { break }
+                } else if writer.isDue {
+                    break
                 }
-                let isDue = deadline <= MonotonicInstant.now().nanoseconds
-                if shared.isClosing || isDue || shared.lines.count >= settings.groupBytes { break }
-                if shared.tickets.isEmpty, writer.isDue { break }
+                if shared.isClosing || deadline <= MonotonicInstant.now().nanoseconds { break }
                 if let remaining = writer.nanosecondsUntilDue {
                     deadline = min(deadline, MonotonicInstant.now().nanoseconds &+ remaining)
                 }
                 monitor.wait(until: deadline)
             }
-            var lines: [UInt8] = []
-            var tickets: [UInt64] = []
-            swap(&lines, &shared.lines)
-            swap(&tickets, &shared.tickets)
-            return (lines, tickets, shared.isClosing)
+            if !shared.groups.isEmpty { group = shared.groups.removeFirst() }
+            return shared.isClosing
         }
     }
 
