@@ -48,16 +48,24 @@ final class MessageReader {
         do throws(HTTPError) {
             if try scanner.scan(first) {
                 let count = scanner.head.byteCount
-                var body = Array(pieces.dropFirst())
-                if count < first.count { body.insert(UnsafeRawBufferPointer(rebasing: first[count...]), at: 0) }
                 return Message(
-                    headBytes: UnsafeRawBufferPointer(rebasing: first[..<count]), head: scanner.head, body: body)
+                    headBytes: UnsafeRawBufferPointer(rebasing: first[..<count]), head: scanner.head,
+                    body: Self.body(pieces, after: count))
             }
             return try readJoined(pieces, &scanner, &joined)
         } catch {
             lastProblem = error.description
             return nil
         }
+    }
+
+    /// The pieces behind a head that ends in the first one.
+    private static func body(_ pieces: [UnsafeRawBufferPointer], after count: Int) -> [UnsafeRawBufferPointer] {
+        let rest = UnsafeRawBufferPointer(rebasing: pieces[0][count...])
+        if pieces.count == 1 { return rest.isEmpty ? [] : [rest] }
+        var body = pieces
+        if rest.isEmpty { body.removeFirst() } else { body[0] = rest }
+        return body
     }
 
     private func readJoined(

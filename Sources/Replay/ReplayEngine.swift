@@ -106,6 +106,7 @@ package final class ReplayEngine {
     let collector = SettledCollector()
     var partitions: [Int32: PartitionState] = [:]
     var connections: [ConnectionKey: SourceConnection] = [:]
+    private var recent = RecentConnections()
     var heap = DueHeap<ReplayExchange>()
     var inFlightCount = 0
     var inFlightBytes = 0
@@ -241,9 +242,9 @@ package final class ReplayEngine {
     /// Gives up everything of the partition, unresolved.
     package func drop(_ partition: Int32) {
         partitions[partition] = nil
-        for (key, connection) in connections where key.partition == partition {
+        for connection in connections.values where connection.key.partition == partition {
             for exchange in connection.removeAll() { abandon(exchange) }
-            connections[key] = nil
+            forget(connection)
         }
         requeueAll()
         dispatch()
@@ -303,14 +304,19 @@ package final class ReplayEngine {
     }
 
     private func connection(of header: TrafficStreamHeader, _ partition: Int32) -> SourceConnection {
+        if let connection = recent.find(partition, node: header.nodeID, id: header.connectionID) { return connection }
         var id = String(decoding: header.connectionID, as: UTF8.self)
         if !header.nodeID.isEmpty { id = String(decoding: header.nodeID, as: UTF8.self) + "/" + id }
         let key = ConnectionKey(partition: partition, id: id)
-        if let connection = connections[key] { return connection }
-        let connection = SourceConnection(
-            id: String(decoding: header.connectionID, as: UTF8.self), key: key, observer: self)
+        let connection = connections[key] ?? SourceConnection(header, key: key, budget: budget, observer: self)
         connections[key] = connection
+        recent.keep(connection)
         return connection
+    }
+
+    private func forget(_ connection: SourceConnection) {
+        connections[connection.key] = nil
+        recent.forget(connection)
     }
 
     /// The record goes to the dead letters; its place in the partition is settled when it is there.
@@ -379,13 +385,13 @@ package final class ReplayEngine {
                 connection.finish()
             }
             takeChanges()
-            if connection.isIdle { connections[connection.key] = nil }
+            if connection.isIdle { forget(connection) }
         }
         dispatch()
     }
 
     func forgetIfDone(_ connection: SourceConnection) {
-        if connection.isClosed, connection.isIdle { connections[connection.key] = nil }
+        if connection.isClosed, connection.isIdle { forget(connection) }
     }
 
     // MARK: Settled records

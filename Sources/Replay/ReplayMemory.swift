@@ -3,15 +3,15 @@
 /// | part | bytes |
 /// |---|---|
 /// | the program, its threads, the allocator's own | `programBytes` |
-/// | records, exchanges, answers, tuples: `ByteBudget` | half of the rest |
+/// | records, exchanges, answers, tuples: `ByteBudget` | a third of the rest |
 /// | log read ahead | an eighth of all |
 /// | tuples that are packed and written, twice | `tupleGroupBytes` |
-/// | answers that are on their way, memory that is free but not given back | what is left |
+/// | answers on their way; what the allocator cannot give back (half of what is in use, small requests) | the rest |
 package enum ReplayMemory {
     /// What is there before the first record is, and buffers of the connections. Measured: 24 MiB resident.
     static let programBytes = 32 << 20
 
-    static func budgetBytes(of memoryBytes: Int) -> Int { (memoryBytes - programBytes) / 2 }
+    static func budgetBytes(of memoryBytes: Int) -> Int { (memoryBytes - programBytes) / 3 }
 
     /// Of tuples that go to the disk at once; the packer and the writer have as much each.
     static func tupleGroupBytes(of memoryBytes: Int) -> Int { memoryBytes / 64 }

@@ -1,4 +1,5 @@
 import CapturedTraffic
+import Glibc
 
 /// One connection of a client to the source: puts its records together to exchanges and keeps their order. Confined to
 /// its loop.
@@ -6,27 +7,48 @@ final class SourceConnection: ExchangeReceiver {
     /// As the proxy named it.
     let id: String
     let key: ReplayEngine.ConnectionKey
+    /// The same, and the node's name, as they stand in records.
+    let idBytes: [UInt8]
+    private let nodeBytes: [UInt8]
     private var reassembler = ExchangeReassembler()
-    /// Those that are not resolved, by number.
-    private(set) var exchanges: [ReplayExchange] = []
+    private var queue = ExchangeQueue()
     /// The record that is being read.
     private var record: HeldRecord?
     private unowned let observer: any SourceConnectionObserver
+    private let budget: ByteBudget
 
     /// Source's time of the newest observation; arrival of the newest record by the wall. Nanoseconds since 1970.
     private(set) var newestTime = Int64.min
     private(set) var arrivalTime = Int64.min
 
-    init(id: String, key: ReplayEngine.ConnectionKey, observer: any SourceConnectionObserver) {
-        self.id = id
+    init(
+        _ header: TrafficStreamHeader, key: ReplayEngine.ConnectionKey, budget: ByteBudget,
+        observer: any SourceConnectionObserver
+    ) {
+        id = String(decoding: header.connectionID, as: UTF8.self)
+        idBytes = Array(header.connectionID)
+        nodeBytes = Array(header.nodeID)
         self.key = key
+        self.budget = budget
         self.observer = observer
+    }
+
+    func isNamed(_ partition: Int32, node: UnsafeRawBufferPointer, id: UnsafeRawBufferPointer) -> Bool {
+        key.partition == partition && Self.equals(idBytes, id) && Self.equals(nodeBytes, node)
+    }
+
+    private static func equals(_ bytes: [UInt8], _ other: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count == other.count else { return false }
+        guard let start = other.baseAddress else { return true }
+        return bytes.withUnsafeBytes { $0.baseAddress.map { memcmp($0, start, other.count) == 0 } ?? true }
     }
 
     /// Behind the last request that was whole.
     private(set) var nextNumber = 0
 
-    var isIdle: Bool { exchanges.isEmpty }
+    /// Those that are not resolved, by number.
+    var exchanges: [ReplayExchange] { queue.all }
+    var isIdle: Bool { queue.isEmpty }
     var isClosed: Bool { reassembler.isClosed }
     /// An exchange whose request is not whole, or whose response has not ended.
     var isWaitingForInput: Bool { exchanges.contains { $0.phase == .reading || $0.responseEnding == nil } }
@@ -49,31 +71,18 @@ final class SourceConnection: ExchangeReceiver {
 
     /// The next one to send: all before it got their answer.
     var next: ReplayExchange? {
-        for exchange in exchanges {
-            switch exchange.phase {
-            case .answered, .recorded: continue
-            case .waiting: return exchange
-            case .reading, .inFlight: return nil
-            }
-        }
-        return nil
+        guard let exchange = queue.firstUnanswered(), exchange.phase == .waiting else { return nil }
+        return exchange
     }
 
     func remove(_ exchange: ReplayExchange) {
-        guard let index = exchanges.firstIndex(where: { $0 === exchange }) else {
-            preconditionFailure("exchange \(exchange.number) is not of connection \(id)")
-        }
-        exchanges.remove(at: index)
+        let wasHere = queue.remove(exchange)
+        precondition(wasHere, "exchange \(exchange.number) is not of connection \(id)")
     }
 
     func removeAll() -> [ReplayExchange] {
-        defer { exchanges.removeAll() }
-        return exchanges
-    }
-
-    private func exchange(_ number: Int) -> ReplayExchange? {
-        for exchange in exchanges where exchange.number == number { return exchange }
-        return nil
+        defer { queue.removeAll() }
+        return queue.all
     }
 
     // MARK: ExchangeReceiver
@@ -83,18 +92,19 @@ final class SourceConnection: ExchangeReceiver {
         let now = time.totalNanoseconds
         newestTime = max(newestTime, now)
         let exchange: ReplayExchange
-        if let last = exchanges.last, last.number == request, last.phase == .reading {
+        if let last = queue.last, last.number == request, last.phase == .reading {
             exchange = last
         } else {
             exchange = ReplayExchange(number: request, connection: self, budget: observer.budget)
             exchange.requestTime = now
-            exchanges.append(exchange)
+            exchange.charge(ReplayExchange.overheadBytes, to: budget)
+            queue.append(exchange)
         }
         exchange.appendRequest(bytes, record)
     }
 
     func requestEnded(_ request: Int, _ ending: MessageEnding, at time: TrafficTimestamp) {
-        guard let exchange = exchange(request) else { return }
+        guard let exchange = queue.exchange(request) else { return }
         exchange.requestEndTime = time.totalNanoseconds
         newestTime = max(newestTime, exchange.requestEndTime)
         guard ending == .complete, let record else {
@@ -109,7 +119,7 @@ final class SourceConnection: ExchangeReceiver {
     }
 
     func requestDropped(_ request: Int) {
-        guard let exchange = exchange(request) else { return }
+        guard let exchange = queue.exchange(request) else { return }
         observer.requestWasDropped(exchange)
         remove(exchange)
         exchange.letGo()
@@ -117,7 +127,7 @@ final class SourceConnection: ExchangeReceiver {
 
     func responseBytes(_ bytes: UnsafeRawBufferPointer, of request: Int, at time: TrafficTimestamp) {
         newestTime = max(newestTime, time.totalNanoseconds)
-        guard let exchange = exchange(request), let record else { return }
+        guard let exchange = queue.exchange(request), let record else { return }
         if exchange.responseTime == .min {
             exchange.responseTime = time.totalNanoseconds
             exchange.sourceStatus = Self.status(bytes)
@@ -126,10 +136,10 @@ final class SourceConnection: ExchangeReceiver {
         exchange.appendResponse(bytes, record, keptBytes: observer.keptResponseBytes)
     }
 
-    func interimResponseEnded(_ request: Int) { exchange(request)?.forgetResponse() }
+    func interimResponseEnded(_ request: Int) { queue.exchange(request)?.forgetResponse() }
 
     func responseEnded(_ request: Int, _ ending: MessageEnding, at time: TrafficTimestamp) {
-        guard let exchange = exchange(request), exchange.responseEnding == nil else { return }
+        guard let exchange = queue.exchange(request), exchange.responseEnding == nil else { return }
         exchange.responseEnding = ending
         if exchange.sourceStatus == nil { exchange.sourceStatus = Self.status(exchange.response) }
         observer.responseEnded(exchange)
