@@ -10,10 +10,19 @@ package struct TupleRules: Sendable {
         case `class`
     }
 
-    /// Members that differ between any two clusters. `_type`: targets have no mapping types.
-    package static let ignoredByDefault = [
-        "took", "ingest_took", "_shards", "_version", "_seq_no", "_primary_term", "_scroll_id", "pit_id", "_type",
-    ]
+    /// Members that differ between any two clusters. `_type`: targets have no mapping types. Of errors the type and the
+    /// status count; their wording is the engine's ("[_doc][1]: document missing" is "[1]: document missing" later on),
+    /// the shard's number the index's layout.
+    package static let ignoredByDefault =
+        [
+            "took", "ingest_took", "_shards", "_version", "_seq_no", "_primary_term", "_scroll_id", "pit_id", "_type",
+            "index_uuid",
+        ]
+        + ["error", "items.*.*.error", "responses.*.error", "docs.*.error"].flatMap { error in
+            ["reason", "root_cause.*.reason", "caused_by.reason", "shard", "root_cause.*.shard"].map {
+                error + "." + $0
+            }
+        }
 
     package var statusRule = StatusRule.code
     /// Longer content is compared by its bytes only.

@@ -32,7 +32,8 @@ enum TrafficCommand {
           --threshold RATE      match rate to reach, 0 to 1, default 0.999
           --ignore PATH         a member of bodies that may differ: a name anywhere (_score), or a path from the top
                                 with * for any key or place (hits.hits.*._score). May be repeated. Always ignored:
-                                took, ingest_took, _shards, _version, _seq_no, _primary_term, _scroll_id, pit_id, _type
+                                took, ingest_took, _shards, _version, _seq_no, _primary_term, _scroll_id, pit_id, _type,
+                                index_uuid, and of errors their wording and shard
           --status RULE         code (the default): 200 and 201 differ; class: they do not
 
         Reading stops when everything that the log holds was read. Exit status: 0 done, 3 the match rate is below the

@@ -75,6 +75,24 @@ import Testing
         #expect(compare("{\"a\":{\"b\":1}}", "{\"a\":{\"c\":2}}", TupleRules(ignoring: ["a.*"])) == .match)
     }
 
+    @Test func errorsAreComparedByTypeNotByWording() {
+        func error(_ type: String, _ reason: String, _ index: String) -> String {
+            let members = [("type", type), ("reason", reason), ("index_uuid", index), ("shard", "\(index.count)")]
+            let cause = "{" + members.map { "\"\($0)\":\"\($1)\"" }.joined(separator: ",")
+            return cause + ",\"root_cause\":[\(cause)}]}"
+        }
+        let source = error("document_missing_exception", "[_doc][1]: document missing", "aa")
+        let target = error("document_missing_exception", "[1]: document missing", "b")
+        let other = error("index_not_found_exception", "[1]: document missing", "b")
+        let bulk = ["{\"items\":[{\"create\":{\"status\":409,\"error\":", "}}]}"]
+        for (start, end) in [("{\"status\":404,\"error\":", "}"), (bulk[0], bulk[1])] {
+            #expect(compare(start + source + end, start + target + end) == .match)
+            #expect(compare(start + source + end, start + other + end) != .match)
+        }
+        // A document may have such members too.
+        #expect(compare("{\"_source\":{\"reason\":1}}", "{\"_source\":{\"reason\":2}}") != .match)
+    }
+
     @Test func statusGoesFirst() {
         var tuple = SampleTuple()
         #expect(tuple.verdict() == .targetMissing)
