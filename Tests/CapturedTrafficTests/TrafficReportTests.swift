@@ -122,7 +122,8 @@ import Testing
         ("POST", "/_bulk", "POST /_bulk"), ("POST", "/a,b/_search", "POST /{index}/_search"),
         ("GET", "/_cluster/health/logs", "GET /_cluster/health/{name}"), ("PUT", "/i", "PUT /{index}"),
         ("PUT", "/i/t/7", "PUT /{index}/{type}/{id}"), ("POST", "/_search/scroll", "POST /_search/scroll"),
-        ("POST", "/i/_update/7", "POST /{index}/_update/{id}"),
+        ("POST", "/i/_update/7", "POST /{index}/_update/{id}"), ("GET", "/i/_doc/_Z2j", "GET /{index}/_doc/{id}"),
+        ("GET", "/i/_doc/_search", "GET /{index}/_doc/_search"),
         ("PUT", "/_index_template/x", "PUT /_index_template/{name}"),
     ])
     func endpointsHaveNoNames(method: String, target: String, expected: String) {
