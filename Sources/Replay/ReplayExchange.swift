@@ -148,10 +148,6 @@ package final class ReplayExchange {
 
     /// Kept of one exchange: a target that is down for a day answers many times.
     static let answerLimit = 4
-    /// What one costs beside its records and what it is charged for: the object, 350 bytes, and the arrays and objects
-    /// that hang on it, each with the allocator's own.
-    static let overheadBytes = 768
-
     /// What an exchange costs beside its records and answers: itself, the lists of its pieces, the head that is sent.
     static let overheadBytes = 1024
 

@@ -97,7 +97,6 @@ final class SourceConnection: ExchangeReceiver {
         } else {
             exchange = ReplayExchange(number: request, connection: self, budget: observer.budget)
             exchange.requestTime = now
-            exchange.charge(ReplayExchange.overheadBytes, to: budget)
             queue.append(exchange)
         }
         exchange.appendRequest(bytes, record)

@@ -10,23 +10,32 @@ final class CaptureRun {
     private let adminPort: Int
 
     /// Returns when it listens.
-    init(
+    convenience init(
         source: CaptureSource, log: String, _ more: [String] = [], scratch: TemporaryFolder, name: String = "capture"
+    ) throws {
+        try self.init(source: "http://127.0.0.1:\(source.port)", log: log, more, scratch: scratch, name: name)
+    }
+
+    /// - Parameter source: URL of the source cluster.
+    init(
+        source: String, log: String, _ more: [String] = [], scratch: TemporaryFolder, name: String = "capture"
     ) throws {
         let process = try ChildProcess(
             [
                 TestEnvironment.millraced ?? "millraced", "capture", "--listen", "127.0.0.1:0", "--source",
-                "http://127.0.0.1:\(source.port)", "--log", log, "--workers", "2", "--log-format", "json", "--admin",
+                source, "--log", log, "--workers", "2", "--log-format", "json", "--admin",
                 "127.0.0.1:0",
             ] + more, folder: scratch.path, name: name)
         self.process = process
-        func port(_ text: String) throws -> Int {
-            let line = try #require(Self.line(text, in: process, seconds: 60), "\(process.errorText)")
-            let address = try JSONValue.parse(Array(line.utf8))["address"]?.stringValue
-            return try #require(Int(address?.split(separator: ":").last ?? ""), "\(line)")
-        }
-        adminPort = try port("admin server")
-        self.port = try port("capture starts")
+        adminPort = try Self.port("admin server", in: process)
+        self.port = try Self.port("capture starts", in: process)
+    }
+
+    /// The port of the address that a line of its log tells.
+    static func port(_ text: String, in process: ChildProcess) throws -> Int {
+        let line = try #require(Self.line(text, in: process, seconds: 60), "\(process.errorText)")
+        let address = try JSONValue.parse(Array(line.utf8))["address"]?.stringValue
+        return try #require(Int(address?.split(separator: ":").last ?? ""), "\(line)")
     }
 
     /// Runs capture with a log that it cannot open: it has to end by itself.
@@ -48,11 +57,17 @@ final class CaptureRun {
     func connect() throws -> WireConnection { try WireConnection(port: port) }
 
     /// The value of a metric without labels; nil when it is not served.
-    func metric(_ name: String) throws -> Double? {
+    func metric(_ name: String) throws -> Double? { try Self.metric(name, port: adminPort) }
+
+    /// The sum of a metric over its labels; nil when it is not served.
+    static func metric(_ name: String, port: Int) throws -> Double? {
         let request = Array("GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n".utf8)
-        let answer = try WireConnection(port: adminPort).exchange(request)
-        let line = answer?.bodyText.split(separator: "\n").first { $0.hasPrefix(name + " ") }
-        return line.flatMap { Double($0.dropFirst(name.count + 1)) }
+        guard let answer = try WireConnection(port: port).exchange(request) else { return nil }
+        let values = answer.bodyText.split(separator: "\n").compactMap { line -> Double? in
+            guard line.hasPrefix(name + " ") || line.hasPrefix(name + "{") else { return nil }
+            return line.split(separator: " ").last.flatMap { Double($0) }
+        }
+        return values.isEmpty ? nil : values.reduce(0, +)
     }
 
     /// Waits until it logs a line with that text; nil when it has not after `seconds`.
@@ -60,7 +75,7 @@ final class CaptureRun {
     func line(_ text: String, seconds: Double = 30) -> String? { Self.line(text, in: process, seconds: seconds) }
 
     /// A log file tells nobody that it grew, so it is looked at again and again.
-    private static func line(_ text: String, in process: ChildProcess, seconds: Double) -> String? {
+    static func line(_ text: String, in process: ChildProcess, seconds: Double) -> String? {
         let deadline = Date(timeIntervalSinceNow: seconds)
         repeat {
             let lines = process.errorText.split(separator: "\n", omittingEmptySubsequences: false).dropLast()

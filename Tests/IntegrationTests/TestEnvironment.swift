@@ -6,6 +6,9 @@ import TestSupport
 /// - MILLRACE_MILLRACED: the built program
 /// - MILLRACE_BENCH: the built benchmarks, default `millrace-bench` beside it
 /// - MILLRACE_OPENSEARCH_URL: an OpenSearch on this machine **whose indices may be deleted**
+/// - MILLRACE_SOURCE_URL: an Elasticsearch or another OpenSearch on this machine **whose indices may be deleted**, to
+///   migrate from
+/// - MILLRACE_REPLAY_OPERATIONS: requests of the clients whose traffic is replayed, default 5000
 /// - MILLRACE_KAFKA, MILLRACE_KAFKA_DIR: bootstrap address of one broker on this machine **that may be halted, killed
 ///   and started again, and whose topics may be made and filled**, and the folder of its state, with its process id in
 ///   `broker-1/pid`. Where its file `env` names addresses with logins and certificates, those are tested too
@@ -20,6 +23,8 @@ import TestSupport
 enum TestEnvironment {
     static let millraced = variable("MILLRACE_MILLRACED")
     static let openSearch = variable("MILLRACE_OPENSEARCH_URL")
+    static let source = variable("MILLRACE_SOURCE_URL")
+    static let replayOperationCount = variable("MILLRACE_REPLAY_OPERATIONS").flatMap { Int($0) } ?? 5000
 
     static let bench: String? = {
         if let path = variable("MILLRACE_BENCH") { return path }
@@ -38,6 +43,13 @@ enum TestEnvironment {
     static let kafka = variable("MILLRACE_KAFKA")
     static let kafkaFolder = variable("MILLRACE_KAFKA_DIR")
     static let kafkaClusterFolder = variable("MILLRACE_KAFKA_CLUSTER_DIR")
+    /// The reference project's records, in `MILLRACE_FIXTURES/traffic` or `shared/fixtures/traffic` beside the project.
+    static let trafficFixtures: String? = {
+        let project = (1...4).reduce(URL(fileURLWithPath: #filePath)) { url, _ in url.deletingLastPathComponent() }
+        let shared = project.path + "/shared/fixtures/traffic"
+        let folders = [variable("MILLRACE_FIXTURES").map { $0 + "/traffic" }, shared]
+        return folders.compactMap { $0 }.first { access($0 + "/reference-small.ndjson.gz", R_OK) == 0 }
+    }()
     static let outageSeconds = variable("MILLRACE_OUTAGE_SECONDS").flatMap { Double($0) }
     static let killRoundCount = variable("MILLRACE_KILL_ROUNDS").flatMap { Int($0) } ?? 6
     static let churnSeconds = variable("MILLRACE_CHURN_SECONDS").flatMap { Int($0) } ?? 40
@@ -48,6 +60,7 @@ enum TestEnvironment {
     static var hasCaptureAndCluster: Bool { hasCapture && kafkaClusterFolder != nil }
     static var hasProgram: Bool { millraced != nil && bench != nil }
     static var hasTarget: Bool { millraced != nil && openSearch != nil }
+    static var hasSourceAndTarget: Bool { hasCapture && source != nil && openSearch != nil }
     static var hasProgramAndTarget: Bool { hasProgram && hasTarget }
 
     static func variable(_ name: String) -> String? {
