@@ -95,7 +95,7 @@ final class SourceConnection: ExchangeReceiver {
         if let last = queue.last, last.number == request, last.phase == .reading {
             exchange = last
         } else {
-            exchange = ReplayExchange(number: request, connection: self, budget: observer.budget)
+            exchange = ReplayExchange(number: request, connection: self, budget: budget)
             exchange.requestTime = now
             queue.append(exchange)
         }
@@ -166,7 +166,6 @@ protocol SourceConnectionObserver: AnyObject {
     /// Of a response of which nothing is needed but the tuple.
     var keptResponseBytes: Int { get }
     /// What exchanges are charged to.
-    var budget: ByteBudget { get }
     func requestIsWhole(_ exchange: ReplayExchange)
     /// Its bytes are still there during the call.
     func requestIsIncomplete(_ exchange: ReplayExchange, _ ending: MessageEnding)
