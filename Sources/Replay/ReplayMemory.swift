@@ -8,7 +8,7 @@
 /// | tuples that are packed and written, twice | `tupleGroupBytes` |
 /// | answers on their way; what the allocator cannot give back (half of what is in use, small requests) | the rest |
 package enum ReplayMemory {
-    /// What is there before the first record is, and buffers of the connections. Measured: 24 MiB resident.
+    /// What is there before the first record is, and buffers of the connections; an estimate.
     static let programBytes = 32 << 20
 
     static func budgetBytes(of memoryBytes: Int) -> Int { (memoryBytes - programBytes) / 3 }

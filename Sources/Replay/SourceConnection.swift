@@ -165,7 +165,6 @@ final class SourceConnection: ExchangeReceiver {
 protocol SourceConnectionObserver: AnyObject {
     /// Of a response of which nothing is needed but the tuple.
     var keptResponseBytes: Int { get }
-    /// What exchanges are charged to.
     func requestIsWhole(_ exchange: ReplayExchange)
     /// Its bytes are still there during the call.
     func requestIsIncomplete(_ exchange: ReplayExchange, _ ending: MessageEnding)
