@@ -39,6 +39,7 @@ import Testing
     @Test(arguments: 0..<200 as Range<UInt64>)
     func itDoesWhatAnArrayDoes(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
+        let budget = ByteBudget(limitBytes: 1 << 30)
         var queue = ExchangeQueue()
         var model = Model()
         // Headers behind a gap may set the numbers back.
@@ -49,7 +50,7 @@ import Testing
             case 0..<5:
                 number += Int.random(in: 1...3, using: &random)
                 if goesBack, Int.random(in: 0..<20, using: &random) == 0 { number = max(0, number - 5) }
-                let exchange = ReplayExchange(number: number, connection: connection)
+                let exchange = ReplayExchange(number: number, connection: connection, budget: budget)
                 queue.append(exchange)
                 model.exchanges.append(exchange)
             case 5..<7: model.firstUnanswered?.phase = Bool.random(using: &random) ? .answered : .recorded
