@@ -216,7 +216,8 @@ import Testing
 
     @Test func aFolderThatCannotBeMadeIsSaid() {
         let settings = TupleFiles.Settings(folder: folder.path("no/such"), instance: "a")
-        #expect(throws: TupleFileError(code: ENOENT, what: "the folder \(settings.folder) cannot be made")) {
+        let what = "the folder \(settings.folder) cannot be made (its parent has to be there)"
+        #expect(throws: TupleFileError(code: ENOENT, what: what)) {
             try TupleFiles(settings, wallClock: { 0 }, events: { _ in })
         }
     }
