@@ -345,10 +345,12 @@ package final class LogFeed {
             guard isRoomy || isStuck else { return }
             if isStuck { metrics.budgetOverruns.increment() }
             isPausedByBudget = false
+            for loop in loops.indices { post(.sweep(isReadingPaused: false), to: loop) }
             try reader.resume(partitions.filter { $0.value.pausedUntil == nil }.map(\.key))
         } else if budget.isFull {
             isPausedByBudget = true
             metrics.budgetPauses.increment()
+            for loop in loops.indices { post(.sweep(isReadingPaused: true), to: loop) }
             try reader.pause(Array(partitions.keys))
         }
     }

@@ -40,7 +40,8 @@ extension ReplayEngine {
             exchange.dueTime = schedule.due(exchange.requestEndTime)
         }
         var notBefore = max(exchange.dueTime, exchange.retryTime)
-        if lacksResponse, exchange.responseNeed == .preferred, exchange.attemptCount == 0 {
+        // While reading waits for room no response comes.
+        if lacksResponse, exchange.responseNeed == .preferred, exchange.attemptCount == 0, !isReadingPaused {
             notBefore = max(notBefore, exchange.arrivalTime.addingSaturating(limits.responseWait))
         }
         if case .draining? = partitions[exchange.partition]?.mode, exchange.attemptCount == 0 { notBefore = .min }

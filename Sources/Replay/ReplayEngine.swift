@@ -113,6 +113,8 @@ package final class ReplayEngine {
     /// Handed to the port to be recorded.
     var recordingCount = 0
     var isDispatching = false
+    /// Memory is used up, so nothing is read.
+    var isReadingPaused = false
     /// Changed since the current call began; looked at when its connection's record was taken in.
     var touched: [ReplayExchange] = []
 
@@ -372,6 +374,10 @@ package final class ReplayEngine {
     /// - Parameter isReadingPaused: the reader holds back, so silence says nothing.
     package func sweep(isReadingPaused: Bool) {
         let now = port.now
+        if isReadingPaused != self.isReadingPaused {
+            self.isReadingPaused = isReadingPaused
+            requeueAll()
+        }
         for connection in connections.values {
             guard let partition = partitions[connection.key.partition] else { continue }
             let isPast =
