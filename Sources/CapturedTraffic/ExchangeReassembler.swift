@@ -111,7 +111,8 @@ package struct ExchangeReassembler {
 
     private mutating func goOn(_ header: TrafficStreamHeader) {
         mustGoOnByHeader = false
-        nextRequest = Int(max(0, header.priorRequests ?? 0)) + (header.isReadUnterminated ? 1 : 0)
+        // The one whose rest comes first counts when it ends: it may be taken back, as if it had been read whole.
+        nextRequest = Int(max(0, header.priorRequests ?? 0))
         reading = header.isReadUnterminated ? .unknownRequest : .betweenRequests
     }
 
@@ -162,8 +163,7 @@ package struct ExchangeReassembler {
         defer { reading = .betweenRequests }
         if isOpaque || isClosed { return }
         switch reading {
-        case .unknownRequest: break
-        case .betweenRequests: nextRequest += 1
+        case .unknownRequest, .betweenRequests: nextRequest += 1
         case .request:
             nextRequest += 1
             endRequest(.complete, &receiver)

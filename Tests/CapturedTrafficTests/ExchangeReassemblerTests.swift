@@ -13,6 +13,21 @@ private func later(prior: Int32, isReadUnterminated: Bool, number: Int32 = 5) ->
 }
 
 @Suite struct ExchangeReassemblerTests {
+    @Test("begun within a request that is taken back: numbers are those of a reader who saw it whole")
+    func numbersAfterTheRestOfARequest() throws {
+        var position = TrafficStreamPosition()
+        position.number = 4
+        position.priorRequests = 3
+        position.isReadUnterminated = true
+        let next: [CapturedConnection.Step] = [.read("GET / HTTP/1.1\r\n\r\n"), .end]
+        for (ending, number) in [
+            (CapturedConnection.Step.dropped, 3), (.exception("the client is gone"), 3), (.end, 4),
+        ] {
+            let connection = CapturedConnection([.read("the rest"), ending] + next, from: position)
+            #expect(try connection.reassembled().exchanges.map(\.number) == [number], "\(ending)")
+        }
+    }
+
     @Test func keepAliveExchangesComeInOrder() throws {
         let found = try CapturedConnection([
             .read(get("/1")), .end, .write(ok("one")), .read(get("/2")), .end, .cut, .write(ok("two")), .close,
