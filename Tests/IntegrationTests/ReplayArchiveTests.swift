@@ -34,8 +34,7 @@ struct ReplayArchiveTests {
         let target = try ReplayTarget()
         defer { target.stop() }
         let archive = "\(folder)/\(name).ndjson.gz"
-        let run = try ReplayProgram(
-            log: "archive://" + archive, target: target.url, ["--speed", "max", "--until", "end"], scratch: scratch)
+        let run = try ReplayRun(log: "archive://" + archive, target: target.url, scratch: scratch)
         #expect(run.process.wait() == .exited(0), "\(run.process.errorText)")
 
         let host = try capturedHost(archive)
@@ -55,7 +54,7 @@ struct ReplayArchiveTests {
             #expect(place > last[exchange.connection] ?? -1, "\(exchange.connection) \(exchange.request): too early")
             last[exchange.connection] = place
         }
-        #expect(try run.letters().isEmpty)
+        #expect(try run.deadLetters().isEmpty)
         let report = try run.report(scratch: scratch)
         #expect(report.json["exchanges"]?.intValue == Int64(complete.count), "\(report.text)")
     }

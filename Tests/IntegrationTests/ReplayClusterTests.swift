@@ -67,8 +67,7 @@ private struct Migration {
         capture.process.kill(SIGTERM)
         #expect(capture.process.wait() == .exited(0), "\(capture.process.errorText)")
         let start = Date()
-        let run = try ReplayProgram(
-            log: log + "?group=e2e", target: target, ["--speed", "max", "--until", "end"], scratch: scratch)
+        let run = try ReplayRun(log: log + "?group=e2e", target: target, scratch: scratch)
         #expect(run.process.wait() == .exited(0), "\(run.process.errorText)")
         print("\(load.label): replayed \(done.requestCount) requests in \(Date().timeIntervalSince(start)) s")
         try check(done, run)
@@ -78,7 +77,8 @@ private struct Migration {
         defer { remove() }
         var load = load
         load.perSecond = 400
-        let run = try ReplayProgram(log: log + "?group=e2e", target: target, scratch: scratch, name: "following")
+        let run = try ReplayRun(
+            log: log + "?group=e2e", target: target, [], speed: "1", scratch: scratch, name: "following")
         let capture = try CaptureRun(source: source, log: log, scratch: scratch)
         let done = try ReplayLoad(load, port: capture.port).wait()
         let replayed = try run.metric("replay_outcomes_total") ?? 0
@@ -87,15 +87,15 @@ private struct Migration {
         #expect(replayed > Double(done.requestCount) / 10, "\(replayed) of \(done.requestCount) at the load's end")
         #expect(try run.waitForMetric("replay_outcomes_total", Double(done.requestCount)))
         #expect(run.stop() == .exited(0), "\(run.process.errorText)")
-        let rest = try ReplayProgram(
-            log: log + "?group=e2e", target: target, ["--until", "end"], scratch: scratch, name: "rest",
-            output: "rest")
+        let rest = try ReplayRun(
+            log: log + "?group=e2e", target: target, scratch: scratch, name: "rest", output: "rest-")
         #expect(rest.process.wait() == .exited(0), "\(rest.process.errorText)")
-        #expect(FileTree.names(rest.tuples).isEmpty, "nothing is left for a second run: \(FileTree.names(rest.tuples))")
+        let left = FileTree.names(rest.tuplesFolder)
+        #expect(left.isEmpty, "nothing is left for a second run: \(left)")
         try check(done, run)
     }
 
-    private func check(_ done: ReplayLoad.Done, _ run: ReplayProgram) throws {
+    private func check(_ done: ReplayLoad.Done, _ run: ReplayRun) throws {
         #expect(done.failures.isEmpty, "\(done.failures)")
         print("\(load.label): \(done.statuses.sorted { $0.key < $1.key }) items \(done.itemStatuses)")
         let before = try ClusterDocuments(source, load.indexPattern)
@@ -104,12 +104,12 @@ private struct Migration {
         #expect(before.count > load.operationCount / 2 && done.generatedCount > load.operationCount / 2)
         let differences = before.differences(after, except: ["\(load.label)-fixed/f0"])
         #expect(differences.isEmpty, "\(differences)")
-        #expect(try run.letters().isEmpty)
+        #expect(try run.deadLetters().isEmpty)
         try checkReport(done, run)
     }
 
     /// Reads of the document that was made different on purpose are told, and nothing else.
-    private func checkReport(_ done: ReplayLoad.Done, _ run: ReplayProgram) throws {
+    private func checkReport(_ done: ReplayLoad.Done, _ run: ReplayRun) throws {
         // Whether a new index's shards start within the time of its creation is the machine's.
         let timing = ["--ignore", "shards_acknowledged"]
         let strict = try run.report(["--threshold", "1"] + timing, scratch: scratch)

@@ -10,13 +10,16 @@ final class ReplayRun {
     let tuplesFolder: String
     let deadLettersFolder: String
 
-    /// - Parameter log: address with its group.
+    /// Does not wait until it runs.
+    /// - Parameters:
+    ///   - log: address with its group.
+    ///   - output: what its folders' names begin with; those of an earlier run of the same name are added to.
     init(
         log: String, target: String, _ more: [String] = ["--until", "end"], speed: String = "max",
-        scratch: TemporaryFolder, name: String = "replay"
+        scratch: TemporaryFolder, name: String = "replay", output: String = ""
     ) throws {
-        tuplesFolder = scratch.path("tuples")
-        deadLettersFolder = scratch.path("dead-letters")
+        tuplesFolder = scratch.path(output + "tuples")
+        deadLettersFolder = scratch.path(output + "dead-letters")
         process = try ChildProcess(
             [
                 TestEnvironment.millraced ?? "millraced", "replay", "--log", log, "--target", target, "--tuples",
@@ -45,18 +48,22 @@ final class ReplayRun {
 
     /// The value of a metric, all labels together; nil when it is not served.
     func metric(_ name: String) throws -> Double? {
-        guard let line = process.errorText.split(separator: "\n").first(where: { $0.contains("admin server") }),
-            let address = try JSONValue.parse(Array(line.utf8))["address"]?.stringValue,
-            let port = Int(address.split(separator: ":").last ?? "")
-        else { return nil }
-        let answer = try WireConnection(port: port).exchange(
-            Array("GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n".utf8))
-        let values = answer?.bodyText.split(separator: "\n").compactMap { line -> Double? in
-            guard line.hasPrefix(name + " ") || line.hasPrefix(name + "{") else { return nil }
-            return line.split(separator: " ").last.flatMap { Double($0) }
+        try CaptureRun.metric(name, port: CaptureRun.port("admin server", in: process))
+    }
+
+    /// Waits until the metric is at least `value`; false when it is not after `seconds`, or when the run ended.
+    func waitForMetric(_ name: String, _ value: Double, seconds: Double = 60) throws -> Bool {
+        var isReached = false
+        try Self.wait(seconds) {
+            isReached = try (metric(name) ?? 0) >= value
+            return isReached || !isRunning
         }
-        guard let values, !values.isEmpty else { return nil }
-        return values.reduce(0, +)
+        return isReached
+    }
+
+    /// What `millrace traffic report -o json` says about its tuples.
+    func report(_ more: [String] = [], scratch: TemporaryFolder) throws -> ReplayReport {
+        try ReplayReport(folder: tuplesFolder, more, scratch: scratch)
     }
 
     /// Memory that the process has resident, or had at its peak (`VmHWM`), bytes.
@@ -77,10 +84,11 @@ final class ReplayRun {
     }
 
     /// A condition that nobody reports is looked at again and again.
-    static func wait(_ seconds: Double, _ isDone: () -> Bool) -> Bool {
+    @discardableResult
+    static func wait(_ seconds: Double, _ isDone: () throws -> Bool) rethrows -> Bool {
         let deadline = CapturePacedLoad.now + seconds
-        while !isDone() {
-            if CapturePacedLoad.now > deadline { return isDone() }
+        while try !isDone() {
+            if CapturePacedLoad.now > deadline { return try isDone() }
             usleep(2000)
         }
         return true

@@ -30,9 +30,9 @@ struct ReplayStopTests {
         let capture = try CaptureRun(source: source, log: log, scratch: scratch)
         let load = CaptureLoad(port: capture.port, label: "stop", seed: seed)
         var random = SeededGenerator(seed: seed)
-        func run(_ number: Int, _ more: [String]) throws -> ReplayProgram {
-            try ReplayProgram(
-                log: log + "?group=stop", target: target.url, ["--speed", "max", "--in-flight", "16"] + more,
+        func run(_ number: Int, _ more: [String]) throws -> ReplayRun {
+            try ReplayRun(
+                log: log + "?group=stop", target: target.url, ["--in-flight", "16"] + more,
                 scratch: scratch, name: "replay-\(number)")
         }
         for number in 1...3 {
@@ -52,7 +52,7 @@ struct ReplayStopTests {
         let last = try run(4, ["--until", "end"])
         #expect(last.process.wait() == .exited(0), "\(last.process.errorText)")
         try check(target, log, scratch)
-        #expect(try last.letters().isEmpty)
+        #expect(try last.deadLetters().isEmpty)
     }
 
     private func check(_ target: ReplayTarget, _ log: String, _ scratch: TemporaryFolder) throws {
