@@ -8,7 +8,6 @@ package final class ByteBudget: Sendable {
     package init(limitBytes: Int) { self.limitBytes = limitBytes }
 
     package var usedBytes: Int { used.load(ordering: .relaxed) }
-    package var isFull: Bool { usedBytes >= limitBytes }
 
     package func take(_ count: Int) { used.add(count, ordering: .relaxed) }
 

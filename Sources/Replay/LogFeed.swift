@@ -101,6 +101,8 @@ package final class LogFeed {
     private var nextEpoch: UInt32 = 1
     private var postedCounts: [Int]
     private var isPausedByBudget = false
+    /// Bytes in memory at which reading stops: the budget, or more when all of it waits for what is not read yet.
+    private var pauseBytes: Int
     private var isInputFinished = false
     private var isStopping = false
     private var hasAbandoned = false
@@ -122,6 +124,7 @@ package final class LogFeed {
         self.metrics = metrics
         self.log = log
         postedCounts = Array(repeating: 0, count: loops.count)
+        pauseBytes = budget.limitBytes
     }
 
     /// The offsets that the group would go on with, for reports.
@@ -227,12 +230,10 @@ package final class LogFeed {
         }
     }
 
-    /// All records of a connection go to one loop. The log's key is the connection's name; FNV-1a spreads it.
+    /// All records of a connection go to one loop. The log's key is the connection's name.
     private func loop(for record: LoggedRecord) -> Int {
         guard loops.count > 1 else { return 0 }
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in record.connectionKey { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        return Int(hash >> 32) % loops.count
+        return Int(FNV1a.hash(record.connectionKey) >> 32) % loops.count
     }
 
     private func post(_ message: FeedMessage, to loop: Int) {
@@ -344,10 +345,11 @@ package final class LogFeed {
             let isStuck = !isRoomy && !isAnythingPending
             guard isRoomy || isStuck else { return }
             if isStuck { metrics.budgetOverruns.increment() }
+            pauseBytes = isRoomy ? budget.limitBytes : budget.usedBytes + budget.limitBytes / 8
             isPausedByBudget = false
             for loop in loops.indices { post(.sweep(isReadingPaused: false), to: loop) }
             try reader.resume(partitions.filter { $0.value.pausedUntil == nil }.map(\.key))
-        } else if budget.isFull {
+        } else if budget.usedBytes >= pauseBytes {
             isPausedByBudget = true
             metrics.budgetPauses.increment()
             for loop in loops.indices { post(.sweep(isReadingPaused: true), to: loop) }

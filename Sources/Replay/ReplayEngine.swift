@@ -12,7 +12,7 @@ package protocol ReplayPort: AnyObject {
     func prepare(_ exchange: ReplayExchange) -> ReplayOutcome?
     /// Sends `exchange.outgoing`; `ReplayEngine.attemptEnded` follows, perhaps at once.
     func send(_ exchange: ReplayExchange)
-    /// Ends the attempt under way; `attemptEnded` need not follow.
+    /// Ends the attempt under way. `attemptEnded` may follow, at once or later, and changes nothing any more.
     func cancel(_ exchange: ReplayExchange)
     /// What an answer says, the items of a bulk included.
     func read(_ answer: TargetAnswer, to exchange: ReplayExchange) -> OutcomePolicy.Answer
@@ -136,7 +136,6 @@ package final class ReplayEngine {
     package var pendingCount: Int { inFlightCount + recordingCount + heap.count }
     /// Of that, at the target or being written down.
     package var busyCount: Int { inFlightCount + recordingCount }
-    package var openConnectionCount: Int { connections.count }
     /// When the next request may go, nanoseconds since 1970; nil when none waits.
     package var nextDue: Int64? { heap.first?.notBefore }
 
@@ -225,14 +224,15 @@ package final class ReplayEngine {
                     hash: ReplayPosition.OpenConnection.hash(of: connection.key.id), number: left[first].number,
                     endOffset: left[first].endOffset, isLeftHere: true))
             for exchange in left[first...] where !exchange.isLeftOpen {
-                if exchange.phase == .inFlight { cancelAttempt(exchange) }
                 exchange.leaveOpen()
+                if exchange.phase == .inFlight { cancelAttempt(exchange) }
             }
         }
         flush()
         return open
     }
 
+    /// Of an exchange that was given up: the end of the attempt may be told before this returns.
     private func cancelAttempt(_ exchange: ReplayExchange) {
         inFlightCount -= 1
         inFlightBytes -= exchange.outgoing?.byteCount ?? 0
@@ -253,12 +253,12 @@ package final class ReplayEngine {
     }
 
     private func abandon(_ exchange: ReplayExchange) {
+        exchange.isAbandoned = true
         switch exchange.phase {
         case .inFlight: cancelAttempt(exchange)
         case .recorded: recordingCount -= 1
         case .reading, .waiting, .answered: break
         }
-        exchange.isAbandoned = true
         exchange.letGo()
     }
 

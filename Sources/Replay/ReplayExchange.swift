@@ -101,13 +101,10 @@ package final class ReplayExchange {
 
     /// As they lie in the records.
     package private(set) var request: [UnsafeRawBufferPointer] = []
-    package private(set) var requestByteCount = 0
-    package var requestTime = Int64.min
     package var requestEndTime = Int64.min
     /// The final response; the rest of a long one is counted only.
     package private(set) var response: [UnsafeRawBufferPointer] = []
     package private(set) var responseByteCount = 0
-    package var isResponseCut: Bool { keptResponseBytes < responseByteCount }
     private var keptResponseBytes = 0
     package var responseTime = Int64.min
     package var responseEndTime = Int64.min
@@ -134,7 +131,6 @@ package final class ReplayExchange {
     package var lastFailure: AttemptFailure?
     /// One an attempt that got an answer; all but the last `answerLimit` are dropped.
     package private(set) var answers: [TargetAnswer] = []
-    package private(set) var droppedAnswerCount = 0
     package var outcome: ReplayOutcome?
 
     // The port's own.
@@ -143,7 +139,6 @@ package final class ReplayExchange {
     var conflict = ConflictMeaning.failure
     /// On the items of a bulk, after the last answer.
     var itemVerdicts: [BulkItemVerdict] = []
-    var isRewritten = false
     var isAttemptOver: Bool { phase != .inFlight }
 
     /// Kept of one exchange: a target that is down for a day answers many times.
@@ -171,7 +166,6 @@ package final class ReplayExchange {
     func appendRequest(_ bytes: UnsafeRawBufferPointer, _ record: HeldRecord) {
         hold(record)
         request.append(bytes)
-        requestByteCount += bytes.count
     }
 
     func endRequest(in record: HeldRecord) {
@@ -209,7 +203,6 @@ package final class ReplayExchange {
     func append(_ answer: TargetAnswer) {
         if answers.count == Self.answerLimit {
             answers.removeFirst()
-            droppedAnswerCount += 1
         }
         answers.append(answer)
     }

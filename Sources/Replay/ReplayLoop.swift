@@ -47,6 +47,8 @@ final class ReplayLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
     /// Ends everything that is under way; calls back when every connection is closed.
     func shutdown(_ whenClosed: @escaping @Sendable () -> Void) {
         let isAccepted = loop.execute {
+            // Whatever still comes finds nobody who would send or write something.
+            self.engine = nil
             self.target.cancelAll()
             self.target.shutdown(whenClosed: whenClosed)
         }
@@ -125,7 +127,6 @@ final class ReplayLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
         }
         context.outcomes.count(rewritten.changes)
         if rewritten.skip != nil { return .filtered }
-        exchange.isRewritten = rewritten.body != .unchanged
         exchange.conflict = rewritten.conflict
         var outgoing = OutgoingRequest(
             method: rewritten.method, head: rewritten.head, body: captured.body, isMutating: rewritten.isMutating,

@@ -28,9 +28,7 @@ package struct ReplayPosition: Sendable, Equatable {
             left.hash == right.hash && left.number == right.number
         }
 
-        package static func hash(of name: String) -> UInt64 {
-            name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-        }
+        package static func hash(of name: String) -> UInt64 { FNV1a.hash(name.utf8) }
     }
 
     /// As many fit into the text beside an offset.
@@ -185,4 +183,11 @@ struct PartitionLedger {
     /// Every request that ends below `offset` is resolved.
     func isResolved(below offset: Int64) -> Bool { ends.watermark >= offset }
     var isSettled: Bool { held.isEmpty && ends.isEmpty }
+}
+
+/// The hash of Fowler, Noll and Vo, 64 bits, variant 1a: positions keep it, so it never changes.
+enum FNV1a {
+    static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
+        bytes.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    }
 }

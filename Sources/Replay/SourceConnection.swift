@@ -89,14 +89,12 @@ final class SourceConnection: ExchangeReceiver {
 
     func requestBytes(_ bytes: UnsafeRawBufferPointer, of request: Int, at time: TrafficTimestamp) {
         guard let record else { preconditionFailure("bytes without a record") }
-        let now = time.totalNanoseconds
-        newestTime = max(newestTime, now)
+        newestTime = max(newestTime, time.totalNanoseconds)
         let exchange: ReplayExchange
         if let last = queue.last, last.number == request, last.phase == .reading {
             exchange = last
         } else {
             exchange = ReplayExchange(number: request, connection: self, budget: budget)
-            exchange.requestTime = now
             queue.append(exchange)
         }
         exchange.appendRequest(bytes, record)

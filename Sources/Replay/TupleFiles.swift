@@ -1,6 +1,5 @@
 import EventIO
 import Glibc
-import Synchronization
 
 /// Rolling files of tuples, written by a thread of their own.
 ///
@@ -14,8 +13,8 @@ import Synchronization
 ///
 /// When the disk is full or fails, the group is tried again, from its place on: nothing of it counts before it was
 /// synced. A file that fails twice is given up, so that a damaged one does not stop everything (when it could not be
-/// cut either, it may hold lines that the next one holds, too). Nothing is dropped: what waits grows, and `isFull` asks
-/// the callers to stop reading at `queueBytes`.
+/// cut either, it may hold lines that the next one holds, too). Nothing is dropped: what waits grows, and
+/// whoever appends counts it until its tickets come back.
 // Sound: everything mutable is in `shared`, used with `monitor`'s lock held, or in the writer, used by its thread.
 package final class TupleFiles: @unchecked Sendable {
     package struct Settings: Sendable {
@@ -30,8 +29,6 @@ package final class TupleFiles: @unchecked Sendable {
         /// Unpacked. A single tuple may be larger.
         package var groupBytes = 4 << 20
         package var groupInterval = Duration.milliseconds(200)
-        /// Unpacked bytes that wait or are being written, above which `isFull` is true.
-        package var queueBytes = 32 << 20
         /// Between two attempts to write a group.
         package var retryInterval = Duration.seconds(1)
 
@@ -73,8 +70,6 @@ package final class TupleFiles: @unchecked Sendable {
     private var shared = Shared()
     /// When the writer gives up on a disk that fails; far away until the end.
     private var closeDeadline = MonotonicInstant(nanoseconds: .max)
-    /// Bytes that wait or are being written.
-    private let held = Atomic<Int>(0)
     private let events: @Sendable (Event) -> Void
     private var thread: WorkerThread?
 
@@ -96,7 +91,6 @@ package final class TupleFiles: @unchecked Sendable {
 
     /// Puts whole lines, with their line feeds, behind those that wait. Never blocks for the disk and never refuses.
     package func append(_ lines: [UInt8], ticket: UInt64) {
-        held.add(lines.count, ordering: .relaxed)
         monitor.locked {
             precondition(!shared.isClosing, "a tuple after the end")
             let wasEmpty = shared.groups.isEmpty
@@ -114,12 +108,6 @@ package final class TupleFiles: @unchecked Sendable {
         swap(&group.lines, &shared.spare)
         shared.groups.append(group)
     }
-
-    /// More waits than should: stop appending until a `durable` event.
-    package var isFull: Bool { held.load(ordering: .relaxed) >= settings.queueBytes }
-
-    /// Bytes that wait or are being written, unpacked.
-    package var heldBytes: Int { held.load(ordering: .relaxed) }
 
     /// Writes what waits, finishes the file, and returns when the thread has ended. With a disk that fails, what could
     /// not be written within `patience` is left, not durable. Called once, by the owner; the thread lives until then.
@@ -141,7 +129,6 @@ package final class TupleFiles: @unchecked Sendable {
             let isClosing = nextGroup(writer, &group)
             if !group.tickets.isEmpty {
                 guard write(group.lines, writer) else { return }
-                held.subtract(group.lines.count, ordering: .relaxed)
                 giveBack(&group.lines)
                 events(.durable(group.tickets))
             }

@@ -73,8 +73,10 @@ import TrafficLog
             }
         }
 
-        /// - Parameter isExact: no request may have been executed twice.
-        func check(isExact: Bool) {
+        /// - Parameters:
+        ///   - isExact: no request may have been executed twice.
+        ///   - keepsAssignments: no instance lost a partition and read it again, which begins anew within one instance.
+        func check(isExact: Bool, keepsAssignments: Bool = true) {
             problems += target.forbidden.map { "sent \($0)" }
             var counts: [String: Int] = [:]
             for entry in target.journal { counts["\(entry.connection)-\(entry.number)", default: 0] += 1 }
@@ -85,7 +87,7 @@ import TrafficLog
                     problems.append("c\(request.connection)-\(request.number) was executed \(count) times")
                 }
             }
-            checkOrder()
+            if keepsAssignments { checkOrder() }
             for instance in instances where instance.status == .complete && instance.budget.usedBytes != 0 {
                 problems.append("instance \(instance.id) still holds \(instance.budget.usedBytes) bytes")
             }
@@ -187,6 +189,42 @@ import TrafficLog
             run.start()
             run.run(seconds: 1200)
             run.check(isExact: true)
+        }
+    }
+
+    @Test("stopped while the target hangs: what had begun is left open, nothing is lost and the stop ends in time")
+    func stopsInAnOutage() {
+        for seed in 1...UInt64(Self.seedCount) {
+            let run = Run(seed: seed &+ 40_000)
+            run.feedSettings.drainTime = 2_000_000_000
+            let start = run.clock.now
+            let fault: SimulatedTarget.Fault = [.hang, .serverError, .refused][run.random.below(3)]
+            run.target.outages.append((start + 50_000_000, start + 20_000_000_000, fault))
+            let instance = run.start()
+            run.clock.after(Int64(run.random.below(500)) * 1_000_000) { instance.stop() }
+            run.run(seconds: 10)
+            #expect(instance.status != .running, "seed \(run.seed): still running")
+            run.start()
+            run.run(seconds: 1200)
+            run.check(isExact: true)
+        }
+    }
+
+    @Test("a member that the group gives up in the middle of requests takes nothing with it")
+    func lostMembers() {
+        for seed in 1...UInt64(Self.seedCount) {
+            let run = Run(seed: seed &+ 50_000)
+            for _ in 0..<2 { run.start() }
+            for _ in 0..<1 + run.random.below(4) {
+                run.clock.after(Int64(run.random.below(2_000)) * 1_000_000) {
+                    let alive = run.instances.filter(\.isAlive)
+                    if !alive.isEmpty { run.group.expire(alive[run.random.below(alive.count)].reader) }
+                }
+            }
+            run.run(seconds: 1200)
+            run.start()
+            run.run(seconds: 1200)
+            run.check(isExact: false, keepsAssignments: false)
         }
     }
 }

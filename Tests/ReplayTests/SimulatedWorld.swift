@@ -128,6 +128,18 @@ final class SimulatedGroup {
         balance()
     }
 
+    /// The member was silent for too long: its partitions go to others at once, and it comes back.
+    func expire(_ reader: SimulatedReader) {
+        guard members.contains(where: { $0 === reader }) else { return }
+        members.removeAll { $0 === reader }
+        for partition in owners.keys.sorted() where owners[partition] === reader {
+            owners[partition] = nil
+            reader.lose(partition)
+        }
+        balance()
+        join(reader)
+    }
+
     func owns(_ reader: SimulatedReader, _ partition: Int32) -> Bool { owners[partition] === reader }
 
     func released(_ partition: Int32) {
@@ -190,6 +202,12 @@ final class SimulatedReader: GroupLogReader {
         guard revoking.insert(partition).inserted else { return }
         next[partition] = nil
         events.append(.revoked([partition]))
+    }
+
+    func lose(_ partition: Int32) {
+        next[partition] = nil
+        revoking.remove(partition)
+        events.append(.lost([partition]))
     }
 
     func next(within duration: Duration, recordLimit: Int) throws(TrafficLogError) -> GroupLogEvent? {
@@ -381,7 +399,10 @@ final class SimulatedLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
         }
     }
 
-    func cancel(_ exchange: ReplayExchange) {}
+    /// The end of the attempt is told within the call, as the real connections do; the target answers all the same.
+    func cancel(_ exchange: ReplayExchange) {
+        engine?.attemptEnded(exchange, .failure(AttemptFailure(.cancelled, "cancelled")))
+    }
 
     func read(_ answer: TargetAnswer, to exchange: ReplayExchange) -> OutcomePolicy.Answer { .status(answer.status) }
     func keepRetryableItems(_ exchange: ReplayExchange, after answer: TargetAnswer) {}
