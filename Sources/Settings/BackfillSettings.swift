@@ -48,35 +48,28 @@ package struct BackfillSettings: Sendable {
 }
 
 extension BackfillSettings {
-    /// What the arguments ask for.
-    package enum Request: Sendable {
-        case run(BackfillSettings)
-        /// The usage text, for stdout.
-        case help(String)
-    }
-
     /// Reads arguments (after the role) and the environment; throws every mistake at once.
     package static func load(
         arguments: [String], environment: (String) -> String? = FlagParser.processEnvironment,
         processorCount: Int = ProcessorCount.available,
         readFile: @escaping (String) -> Result<[UInt8], ValueProblem> = SmallFile.read
-    ) throws(SettingsError) -> Request {
-        let (flags, problems) = FlagParser.parse(
-            arguments, environment: environment, declarations: BackfillFlags.all)
-        if flags.isHelpRequested { return .help(BackfillUsage.text) }
-        var reader = FlagReader(flags: flags, problems: problems, readFile: readFile)
-        var settings = BackfillSettings()
-        settings.readWhat(&reader)
-        settings.readWhereto(&reader)
-        settings.authentication = BackfillFlags.authentication.read(&reader)
-        settings.tls = ClientTLSFlags.target.read(&reader, isTLS: settings.targetURL?.isTLS)
-        settings.isCompressed = reader.truth("--compress")
-        settings.readLimits(&reader, processorCount: processorCount)
-        settings.watching = WatchingSettings(&reader)
-        settings.progress = reader.choice("--progress") ?? settings.progress
-        guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
+    ) throws(SettingsError) -> RoleRequest<BackfillSettings> {
+        let read = try BackfillUsage.page.read(arguments, environment, readFile) { reader in
+            var settings = BackfillSettings()
+            settings.readWhat(&reader)
+            settings.readWhereto(&reader)
+            settings.authentication = BackfillFlags.authentication.read(&reader)
+            settings.tls = ClientTLSFlags.target.read(&reader, isTLS: settings.targetURL?.isTLS)
+            settings.isCompressed = reader.truth("--compress")
+            settings.readLimits(&reader, processorCount: processorCount)
+            settings.watching = WatchingSettings(&reader)
+            settings.progress = reader.choice("--progress") ?? settings.progress
+            return settings
+        }
+        guard let read else { return .help(BackfillUsage.text) }
+        var settings = read.settings
         settings.noteWarnings()
-        settings.given = flags.told(BackfillFlags.all)
+        settings.given = read.told
         return .run(settings)
     }
 

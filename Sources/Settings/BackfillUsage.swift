@@ -1,6 +1,6 @@
 /// The usage text of `millraced backfill` and its reference page.
 package enum BackfillUsage {
-    private static let page = UsagePage(
+    static let page = UsagePage(
         role: "backfill",
         introduction: """
             Sends the documents of an Elasticsearch or OpenSearch snapshot to a cluster.

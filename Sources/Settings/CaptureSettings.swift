@@ -107,37 +107,30 @@ package struct CaptureSettings: Sendable {
 }
 
 extension CaptureSettings {
-    /// What the arguments ask for.
-    package enum Request: Sendable {
-        case run(CaptureSettings)
-        /// The usage text, for stdout.
-        case help(String)
-    }
-
     /// Reads arguments (after the role) and the environment; throws every mistake at once.
     package static func load(
         arguments: [String], environment: (String) -> String? = FlagParser.processEnvironment,
         processorCount: Int = ProcessorCount.available,
         readFile: @escaping (String) -> Result<[UInt8], ValueProblem> = SmallFile.read
-    ) throws(SettingsError) -> Request {
-        let (flags, problems) = FlagParser.parse(
-            arguments, environment: environment, declarations: CaptureFlags.all)
-        if flags.isHelpRequested { return .help(CaptureUsage.text) }
-        var reader = FlagReader(flags: flags, problems: problems, readFile: readFile)
-        let address = reader.required("--listen", HostAndPort.parse)
-        let source = reader.required("--source", Self.source)
-        var settings = CaptureSettings(
-            source: source ?? ServiceURL(isTLS: false, host: "", port: 1, pathPrefix: ""))
-        if let address { settings.listenAddress = address }
-        settings.readWhat(&reader)
-        settings.readRecording(&reader)
-        settings.readTLS(&reader, isSourceGiven: source != nil)
-        settings.readLimits(&reader, processorCount: processorCount)
-        settings.readDeadlines(&reader)
-        settings.watching = WatchingSettings(&reader)
-        guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
+    ) throws(SettingsError) -> RoleRequest<CaptureSettings> {
+        let read = try CaptureUsage.page.read(arguments, environment, readFile) { reader in
+            let address = reader.required("--listen", HostAndPort.parse)
+            let source = reader.required("--source", Self.source)
+            var settings = CaptureSettings(
+                source: source ?? ServiceURL(isTLS: false, host: "", port: 1, pathPrefix: ""))
+            if let address { settings.listenAddress = address }
+            settings.readWhat(&reader)
+            settings.readRecording(&reader)
+            settings.readTLS(&reader, isSourceGiven: source != nil)
+            settings.readLimits(&reader, processorCount: processorCount)
+            settings.readDeadlines(&reader)
+            settings.watching = WatchingSettings(&reader)
+            return settings
+        }
+        guard let read else { return .help(CaptureUsage.text) }
+        var settings = read.settings
         settings.noteWarnings()
-        settings.given = flags.told(CaptureFlags.all)
+        settings.given = read.told
         return .run(settings)
     }
 

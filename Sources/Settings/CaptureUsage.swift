@@ -1,6 +1,6 @@
 /// The usage text of `millraced capture` and its reference page.
 package enum CaptureUsage {
-    private static let page = UsagePage(
+    static let page = UsagePage(
         role: "capture",
         introduction: """
             Passes HTTP/1.1 traffic on to a source cluster and records it; a writing request reaches the source

@@ -131,7 +131,7 @@ package enum ReplayFlags {
 
 /// The usage text of `millraced replay` and its reference page.
 package enum ReplayUsage {
-    private static let page = UsagePage(
+    static let page = UsagePage(
         role: "replay",
         introduction: """
             Sends captured traffic to a target cluster: in the order of each connection, again until it is taken,

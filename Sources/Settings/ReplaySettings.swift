@@ -92,38 +92,31 @@ package struct ReplaySettings: Sendable {
 }
 
 extension ReplaySettings {
-    /// What the arguments ask for.
-    package enum Request: Sendable {
-        case run(ReplaySettings)
-        /// The usage text, for stdout.
-        case help(String)
-    }
-
     /// Reads arguments (after the role) and the environment; throws every mistake at once.
     package static func load(
         arguments: [String], environment: (String) -> String? = FlagParser.processEnvironment,
         processorCount: Int = ProcessorCount.available,
         readFile: @escaping (String) -> Result<[UInt8], ValueProblem> = SmallFile.read
-    ) throws(SettingsError) -> Request {
-        let (flags, problems) = FlagParser.parse(
-            arguments, environment: environment, declarations: ReplayFlags.all)
-        if flags.isHelpRequested { return .help(ReplayUsage.text) }
-        var reader = FlagReader(flags: flags, problems: problems, readFile: readFile)
-        let target = reader.required("--target", Self.target)
-        var settings = ReplaySettings(target: target ?? ServiceURL(isTLS: false, host: "", port: 1, pathPrefix: ""))
-        settings.readWhat(&reader)
-        settings.authentication = ReplayFlags.authentication.read(&reader)
-        settings.tls = ReplayFlags.tls.read(&reader, isTLS: target?.isTLS)
-        settings.readAccess(&reader)
-        settings.readPace(&reader)
-        settings.readLimits(&reader, processorCount: processorCount)
-        settings.readDeadlines(&reader)
-        settings.readOutput(&reader)
-        settings.watching = WatchingSettings(&reader)
-        guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
+    ) throws(SettingsError) -> RoleRequest<ReplaySettings> {
+        let read = try ReplayUsage.page.read(arguments, environment, readFile) { reader in
+            let target = reader.required("--target", Self.target)
+            var settings = ReplaySettings(target: target ?? ServiceURL(isTLS: false, host: "", port: 1, pathPrefix: ""))
+            settings.readWhat(&reader)
+            settings.authentication = ReplayFlags.authentication.read(&reader)
+            settings.tls = ReplayFlags.tls.read(&reader, isTLS: target?.isTLS)
+            settings.readAccess(&reader)
+            settings.readPace(&reader)
+            settings.readLimits(&reader, processorCount: processorCount)
+            settings.readDeadlines(&reader)
+            settings.readOutput(&reader)
+            settings.watching = WatchingSettings(&reader)
+            return settings
+        }
+        guard let read else { return .help(ReplayUsage.text) }
+        var settings = read.settings
         settings.warnings += settings.target.warnings(
             party: "target", tls: settings.tls, authentication: settings.authentication)
-        settings.given = flags.told(ReplayFlags.all)
+        settings.given = read.told
         return .run(settings)
     }
 

@@ -7,19 +7,14 @@ import Telemetry
 /// `millraced backfill`: settings, signals, admin server and report around the flow.
 enum BackfillCommand {
     static func run(arguments: [String]) -> Int32 {
-        let settings: BackfillSettings
-        do throws(SettingsError) {
-            switch try BackfillSettings.load(arguments: arguments) {
-            case .help(let text):
-                Console.output(text)
-                return 0
-            case .run(let loaded): settings = loaded
-            }
-        } catch {
-            return RoleStart.refuse(error, role: "backfill")
+        let reading = RoleStart.read(role: "backfill") { () throws(SettingsError) in
+            try BackfillSettings.load(arguments: arguments)
         }
-        let log = RoleStart.log(settings.watching, warnings: settings.warnings)
-        return run(settings, log: log)
+        switch reading {
+        case .ended(let status): return status
+        case .run(let settings):
+            return run(settings, log: RoleStart.log(settings.watching, warnings: settings.warnings))
+        }
     }
 
     private static func run(_ settings: BackfillSettings, log: Log) -> Int32 {

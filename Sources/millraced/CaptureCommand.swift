@@ -10,19 +10,14 @@ import TrafficLog
 /// `millraced capture`: settings, signals, admin server and the log around the flow.
 enum CaptureCommand {
     static func run(arguments: [String]) -> Int32 {
-        let settings: CaptureSettings
-        do throws(SettingsError) {
-            switch try CaptureSettings.load(arguments: arguments) {
-            case .help(let text):
-                Console.output(text)
-                return 0
-            case .run(let loaded): settings = loaded
-            }
-        } catch {
-            return RoleStart.refuse(error, role: "capture")
+        let reading = RoleStart.read(role: "capture") { () throws(SettingsError) in
+            try CaptureSettings.load(arguments: arguments)
         }
-        let log = RoleStart.log(settings.watching, warnings: settings.warnings)
-        return run(settings, log: log)
+        switch reading {
+        case .ended(let status): return status
+        case .run(let settings):
+            return run(settings, log: RoleStart.log(settings.watching, warnings: settings.warnings))
+        }
     }
 
     /// Besides two a connection: listeners, loops, the log's files and its connections to brokers.

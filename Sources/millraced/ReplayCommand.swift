@@ -10,21 +10,14 @@ import TrafficLog
 /// `millraced replay`: settings, signals, admin server and the log around the flow.
 enum ReplayCommand {
     static func run(arguments: [String]) -> Int32 {
-        let settings: ReplaySettings
-        do throws(SettingsError) {
-            switch try ReplaySettings.load(arguments: arguments) {
-            case .help(let text):
-                Console.output(text)
-                return 0
-            case .run(let loaded): settings = loaded
-            }
-        } catch {
-            return RoleStart.refuse(error, role: "replay")
+        let reading = RoleStart.read(role: "replay") { () throws(SettingsError) in
+            try ReplaySettings.load(arguments: arguments)
         }
-        // Before there are threads that would make heaps.
-        millrace_limit_heaps(Int32(clamping: ReplayMemory.heapCount(for: settings.limits.memoryBytes)))
-        let log = RoleStart.log(settings.watching, warnings: settings.warnings)
-        return run(settings, log: log)
+        switch reading {
+        case .ended(let status): return status
+        case .run(let settings):
+            return run(settings, log: RoleStart.log(settings.watching, warnings: settings.warnings))
+        }
     }
 
     private static func run(_ settings: ReplaySettings, log: Log) -> Int32 {

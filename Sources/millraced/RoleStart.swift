@@ -3,8 +3,30 @@ import Telemetry
 
 /// What every role does before it runs: says every mistake in its settings, and puts the log into the form asked for.
 enum RoleStart {
+    /// What a role's arguments come to.
+    enum Reading<RoleSettings> {
+        case run(RoleSettings)
+        /// Help or the mistakes were printed.
+        case ended(status: Int32)
+    }
+
+    static func read<RoleSettings>(
+        role: String, _ load: () throws(SettingsError) -> RoleRequest<RoleSettings>
+    ) -> Reading<RoleSettings> {
+        do throws(SettingsError) {
+            switch try load() {
+            case .run(let settings): return .run(settings)
+            case .help(let text):
+                Console.output(text)
+                return .ended(status: 0)
+            }
+        } catch {
+            return .ended(status: refuse(error, role: role))
+        }
+    }
+
     /// Prints the mistakes; returns the exit status.
-    static func refuse(_ error: SettingsError, role: String) -> Int32 {
+    private static func refuse(_ error: SettingsError, role: String) -> Int32 {
         let problems = error.problems.map { "  \($0.description)\n" }.joined()
         Console.error("millraced \(role): wrong usage:\n\(problems)")
         Console.error("millraced \(role) --help lists the flags.\n")
