@@ -247,7 +247,7 @@ package enum ReplayOutcome: Sendable, Equatable {
     case refusedBySource
     /// Not sent: a rule leaves it out.
     case filtered
-    /// Not sent: the proxy refused it, so the source never had it.
+    /// Not sent: a write that the source did not execute, for want of room, or never had, because the proxy refused it.
     case neverExecuted
     /// Not sent: it cannot be rewritten.
     case untransformable(String)

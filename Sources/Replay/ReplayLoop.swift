@@ -118,7 +118,7 @@ final class ReplayLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
         guard let captured = messages.request(exchange.request) else {
             return .untransformable("the request is not HTTP/1.1: \(messages.lastProblem)")
         }
-        if exchange.wasRefusedByProxy { return .neverExecuted }
+        if exchange.wasNeverExecuted { return .neverExecuted }
         let rewritten: RewrittenRequest
         do throws(TransformError) {
             rewritten = try context.rewriter.rewrite(captured, ids: ids(of: exchange))
@@ -296,10 +296,12 @@ extension ReplayExchange {
         }
     }
 
-    /// The proxy answered in the source's place because it could not record the request.
-    fileprivate var wasRefusedByProxy: Bool {
-        guard sourceStatus == 503, responseEnding != nil else { return false }
-        return Array(response.joined().prefix(1024)).contains(CaptureMark.notExecuted)
+    /// A write of which the source's response says that nothing of it was executed: the source was overloaded (429), or
+    /// the proxy answered in its place because it could not record the request. At the target it would make a difference.
+    fileprivate var wasNeverExecuted: Bool {
+        guard responseNeed != .none, responseEnding != nil else { return false }
+        if sourceStatus == 429 { return true }
+        return sourceStatus == 503 && Array(response.joined().prefix(1024)).contains(CaptureMark.notExecuted)
     }
 }
 

@@ -77,7 +77,7 @@ extension ReplayExchange {
         switch outcome {
         case .done?, .different?, .refusedBySource?, nil: lastFailure?.message
         case .filtered?: "left out by a rule"
-        case .neverExecuted?: "not sent: the proxy refused it, the source never had it"
+        case .neverExecuted?: "not sent: the source did not execute it"
         case .untransformable(let reason)?: "not sent: \(reason)"
         case .gaveUp(let reason)?: "given up after \(attemptCount) attempts: \(lastFailure?.message ?? reason)"
         }
