@@ -4,12 +4,14 @@
 /// |---|---|
 /// | the program, its threads, the allocator's own | `programBytes` |
 /// | records, exchanges, answers, tuples: `ByteBudget` | a third of the rest |
-/// | log read ahead | an eighth of all |
+/// | log read ahead | a sixteenth of all |
 /// | tuples that are packed and written, twice | `tupleGroupBytes` |
 /// | answers on their way; what the allocator cannot give back (half of what is in use, small requests) | the rest |
 package enum ReplayMemory {
     /// What is there before the first record is, and buffers of the connections; an estimate.
-    static let programBytes = 32 << 20
+    static let programBytes = 40 << 20
+
+    package static func readAheadBytes(of memoryBytes: Int) -> Int { memoryBytes / 16 }
 
     static func budgetBytes(of memoryBytes: Int) -> Int { (memoryBytes - programBytes) / 3 }
 

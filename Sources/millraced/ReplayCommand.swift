@@ -78,7 +78,7 @@ enum ReplayCommand {
         var group = GroupReaderSettings()
         group.resetsPositions = settings.resetsPosition
         group.instanceID = settings.groupInstance
-        group.readAheadBytes = settings.limits.memoryBytes / 8
+        group.readAheadBytes = ReplayMemory.readAheadBytes(of: settings.limits.memoryBytes)
         switch settings.start {
         case .earliest: group.start = .earliest
         case .latest: group.start = .latest

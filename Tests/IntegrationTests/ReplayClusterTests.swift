@@ -77,9 +77,10 @@ private struct Migration {
         defer { remove() }
         var load = load
         load.perSecond = 400
+        // A log of files is there once it is written to.
+        let capture = try CaptureRun(source: source, log: log, scratch: scratch)
         let run = try ReplayRun(
             log: log + "?group=e2e", target: target, [], speed: "1", scratch: scratch, name: "following")
-        let capture = try CaptureRun(source: source, log: log, scratch: scratch)
         let done = try ReplayLoad(load, port: capture.port).wait()
         let replayed = try run.metric("replay_outcomes_total") ?? 0
         capture.process.kill(SIGTERM)
