@@ -296,8 +296,9 @@ extension ReplayExchange {
         }
     }
 
-    /// A write of which the source's response says that nothing of it was executed: the source was overloaded (429), or
-    /// the proxy answered in its place because it could not record the request. At the target it would make a difference.
+    /// A write of which the source's response says that nothing of it was executed: the source was overloaded (429),
+    /// or the proxy answered in its place because it could not record the request. At the target it would make a
+    /// difference.
     fileprivate var wasNeverExecuted: Bool {
         guard responseNeed != .none, responseEnding != nil else { return false }
         if sourceStatus == 429 { return true }
