@@ -23,6 +23,7 @@ let package = Package(
             dependencies: [
                 "Settings", "SnapshotRepository", "SnapshotFormat", "LuceneFormat", "BlobStore", "JSONBytes",
                 "Telemetry", "TrafficLog", "CapturedTraffic", "HTTPMessage", "TupleFormat", "CISAL", "CZstd", "CSystem",
+                "ClusterClient", "EventIO", "Metadata", "Validation", "SnapshotCreation",
             ]),
 
         // Flows
@@ -47,6 +48,12 @@ let package = Package(
                 "JSONBytes",
                 "EventIO", "Telemetry", "Settings", "CISAL", "CZstd", "CSystem",
             ]),
+
+        .target(
+            name: "Metadata",
+            dependencies: ["ClusterClient", "SnapshotRepository", "SnapshotFormat", "JSONBytes"]),
+        .target(name: "Validation", dependencies: ["ClusterClient", "JSONBytes"]),
+        .target(name: "SnapshotCreation", dependencies: ["ClusterClient", "JSONBytes"]),
 
         // Edges
         .target(
@@ -132,6 +139,12 @@ let package = Package(
             dependencies: [
                 "Backfill", "BulkFormat", "ClusterClient", "BlobStore", "SnapshotFormat", "LuceneFormat", "JSONBytes",
                 "Settings", "Telemetry", "EventIO", "TestSupport",
+            ]),
+        .testTarget(
+            name: "OneShotJobTests",
+            dependencies: [
+                "Metadata", "Validation", "SnapshotCreation", "ClusterClient", "SnapshotRepository", "BlobStore",
+                "JSONBytes", "TestSupport",
             ]),
         .testTarget(
             name: "SnapshotRepositoryTests",

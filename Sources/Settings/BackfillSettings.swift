@@ -1,5 +1,5 @@
 /// Everything `millraced backfill` is told, checked.
-package struct BackfillSettings: Sendable {
+package struct BackfillSettings: RoleSettings {
     package enum Target: Sendable, Equatable {
         case cluster(ServiceURL)
         /// Everything is read, nothing is sent.

@@ -1,5 +1,5 @@
 /// Everything `millraced capture` is told, checked.
-package struct CaptureSettings: Sendable {
+package struct CaptureSettings: RoleSettings {
     /// What becomes of a writing request while the log is not available.
     package enum OutagePolicy: String, Sendable, CaseIterable {
         case refuse, forward, spool

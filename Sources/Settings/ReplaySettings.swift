@@ -1,5 +1,5 @@
 /// Everything `millraced replay` is told, checked.
-package struct ReplaySettings: Sendable {
+package struct ReplaySettings: RoleSettings {
     package enum Start: Sendable, Equatable {
         case earliest, latest
         /// Since 1970.

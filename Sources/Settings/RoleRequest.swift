@@ -1,3 +1,10 @@
+/// What the settings of every role have in common.
+package protocol RoleSettings: Sendable {
+    var watching: WatchingSettings { get }
+    /// What is allowed but deserves a warning.
+    var warnings: [String] { get }
+}
+
 /// What the arguments of a role ask for.
 package enum RoleRequest<Settings: Sendable>: Sendable {
     case run(Settings)

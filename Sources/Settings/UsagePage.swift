@@ -1,5 +1,6 @@
 /// A role's usage text and its reference page, both made from its table of flags.
 struct UsagePage {
+    var program = "millraced"
     /// The role's name on the command line.
     let role: String
     /// What the role does, and its shortest command line; lines of at most 100 columns.
@@ -26,7 +27,7 @@ struct UsagePage {
     /// `Flags.md` of the flow's documentation.
     var markdown: String {
         var text = """
-            # Flags of `millraced \(role)`
+            # Flags of `\(program) \(role)`
 
             Generated from `Sources/Settings/\(origin.file)`; a test compares, and renews this file when
             `MILLRACE_RENEW_GOLDEN=1` is set: `swift test --filter \(origin.test)`.

@@ -13,6 +13,8 @@ package struct WatchingSettings: Sendable, Equatable {
     package var adminAddress: HostAndPort?
     package var logLevel = LogLevel.info
     package var logFormat = LogFormat.auto
+    /// Only the settings are read: the program says whether they can be used, and ends.
+    package var isCheckOnly = false
 
     package init() {}
 
@@ -27,11 +29,15 @@ package struct WatchingSettings: Sendable, Equatable {
         FlagDeclaration(
             "--log-format", .value("FORMAT"), group: "Watching", default: "auto",
             help: "json, text, or auto: text on a terminal, else json."),
+        FlagDeclaration(
+            "--check-settings", .switchedOn, group: "Watching", default: "false",
+            help: "Reads flags and environment, says what is wrong with them, and ends: nothing is opened or started."),
     ]
 
     init(_ reader: inout FlagReader) {
         adminAddress = reader.value("--admin", HostAndPort.parse)
         logLevel = reader.choice("--log-level") ?? logLevel
         logFormat = reader.choice("--log-format") ?? logFormat
+        isCheckOnly = reader.truth("--check-settings")
     }
 }

@@ -4,11 +4,12 @@ import Telemetry
 /// Chooses the command by the first two arguments.
 enum Tool {
     static let usage = """
-        millrace \(ProgramVersion.text): looks into snapshot repositories and captured traffic.
+        millrace \(ProgramVersion.text): snapshot repositories, captured traffic, and the steps of a migration.
 
         usage: millrace snapshot list --repository FOLDER [-o json]
                millrace snapshot show --repository FOLDER --snapshot NAME [-o json]
                millrace traffic dump|export|import|report … (millrace traffic --help)
+               millrace step snapshot|metadata|validate … (millrace step --help)
 
           list   the snapshots of a repository: state, engine, number of indices, when they were taken
           show   the indices of a snapshot: shards, documents, sizes, and whether millraced backfill reads them
@@ -40,12 +41,13 @@ enum Tool {
             Console.output("millrace \(ProgramVersion.text)\n")
             return 0
         case "snapshot": return runSnapshot(Array(arguments.dropFirst()))
+        case "step": return StepCommand.run(arguments: Array(arguments.dropFirst()))
         case "traffic": return TrafficCommand.run(arguments: Array(arguments.dropFirst()))
         case let command?:
             return refuse(
                 "millrace: there is no command \"\(command)\"; the commands are: "
                     + "snapshot list, snapshot show, traffic dump, traffic export, traffic import, "
-                    + "traffic report")
+                    + "traffic report, step snapshot, step metadata, step validate")
         }
     }
 

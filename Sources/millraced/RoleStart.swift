@@ -4,17 +4,21 @@ import Telemetry
 /// What every role does before it runs: says every mistake in its settings, and puts the log into the form asked for.
 enum RoleStart {
     /// What a role's arguments come to.
-    enum Reading<RoleSettings> {
-        case run(RoleSettings)
-        /// Help or the mistakes were printed.
+    enum Reading<Role: RoleSettings> {
+        case run(Role)
+        /// Help, the mistakes, or that there are none were printed.
         case ended(status: Int32)
     }
 
-    static func read<RoleSettings>(
-        role: String, _ load: () throws(SettingsError) -> RoleRequest<RoleSettings>
-    ) -> Reading<RoleSettings> {
+    static func read<Role: RoleSettings>(
+        role: String, _ load: () throws(SettingsError) -> RoleRequest<Role>
+    ) -> Reading<Role> {
         do throws(SettingsError) {
             switch try load() {
+            case .run(let settings) where settings.watching.isCheckOnly:
+                for warning in settings.warnings { Console.error("millraced \(role): warning: \(warning)\n") }
+                Console.output("millraced \(role): the settings can be used\n")
+                return .ended(status: 0)
             case .run(let settings): return .run(settings)
             case .help(let text):
                 Console.output(text)

@@ -11,6 +11,7 @@ import Testing
     static let layers: [String: Layer] = [
         "millraced": .programs, "millrace": .programs,
         "Capture": .flows, "Replay": .flows, "Backfill": .flows, "Metadata": .flows, "Validation": .flows,
+        "SnapshotCreation": .flows,
         "ControlPlane": .flows,
         "TrafficLog": .edges, "ClusterClient": .edges, "BlobStore": .edges, "SnapshotRepository": .edges,
         "KubernetesAPI": .edges,
