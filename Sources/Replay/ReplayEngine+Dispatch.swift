@@ -18,6 +18,10 @@ extension ReplayEngine {
             begin(exchange, now)
         }
         if hasRoom, let first = heap.first { port.wake(at: first.notBefore) }
+        // Reading waits for memory, and all that could let go of some waits for the disk.
+        if isReadingPaused, recordingCount > 0, inFlightCount == 0, (heap.first?.notBefore ?? .max) > now {
+            port.hurryRecords()
+        }
         flush()
     }
 

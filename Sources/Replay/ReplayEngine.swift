@@ -22,6 +22,8 @@ package protocol ReplayPort: AnyObject {
     func record(_ exchange: ReplayExchange)
     /// Keeps what cannot be replayed; `done` is called later, when that is durable.
     func deadLetter(_ letter: DeadLetter, done: @escaping () -> Void)
+    /// Nothing more can be done before what was given to `record` and `deadLetter` is durable.
+    func hurryRecords()
     /// `ReplayEngine.dispatch` is to be called at that time, or later ones as well.
     func wake(at time: Int64)
     func settled(_ records: SettledRecords)

@@ -193,6 +193,11 @@ package final class ReplayExchange {
         responseTime = .min
     }
 
+    /// Memory that is let go of when it is resolved; an estimate, for records may hold others as well.
+    var heldBytes: Int {
+        chargedBytes + request.reduce(0) { $0 + $1.count } + response.reduce(0) { $0 + $1.count }
+    }
+
     /// Bytes that it holds beside its records.
     func charge(_ byteCount: Int, to budget: ByteBudget) {
         chargedBytes += byteCount

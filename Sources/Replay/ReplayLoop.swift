@@ -249,14 +249,20 @@ final class ReplayLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
         }
         let (line, verdict) = tuples.line(exchange, messages)
         context.outcomes.count(verdict)
-        write(line, to: files) { [weak self] in self?.engine?.recorded(exchange) }
+        write(line, to: files, heldBytes: exchange.heldBytes) { [weak self] in self?.engine?.recorded(exchange) }
     }
 
     func deadLetter(_ letter: DeadLetter, done: @escaping () -> Void) {
-        write(letter.line(at: now), to: context.deadLetters, done)
+        let contentBytes = letter.content.reduce(0) { $0 + $1.count }
+        write(letter.line(at: now), to: context.deadLetters, heldBytes: contentBytes, done)
     }
 
-    private func write(_ line: [UInt8], to files: TupleFiles, _ done: @escaping () -> Void) {
+    func hurryRecords() {
+        context.tuples?.hurry()
+        context.deadLetters.hurry()
+    }
+
+    private func write(_ line: [UInt8], to files: TupleFiles, heldBytes: Int, _ done: @escaping () -> Void) {
         let ticket = nextTicket
         nextTicket += 1
         let byteCount = line.count
@@ -266,7 +272,7 @@ final class ReplayLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
             budget.release(byteCount)
             done()
         }
-        files.append(line, ticket: ticket)
+        files.append(line, ticket: ticket, heldBytes: heldBytes + byteCount)
     }
 }
 

@@ -262,6 +262,7 @@ extension TrafficReplayer {
         made.fileBytes = fileBytes
         made.fileAge = settings.tuples.fileAge
         made.groupBytes = min(made.groupBytes, ReplayMemory.tupleGroupBytes(of: settings.limits.memoryBytes))
+        made.heldBytes = ReplayMemory.budgetBytes(of: settings.limits.memoryBytes) / 8
         do throws(TupleFileError) {
             return try TupleFiles(made, wallClock: { (wallOffset() + monotonic()) / 1_000_000 }) { event in
                 switch event {

@@ -5,7 +5,8 @@ import Glibc
 ///
 /// Any thread appends lines, each with a ticket. The writer packs what waits into a group, writes it, syncs it, and
 /// only then hands the tickets out as durable: at the latest `groupInterval` after the first of them was appended, or
-/// when `groupBytes` wait, plus the time that the disk takes. Tickets come back in the order of their `append`s.
+/// when `groupBytes` wait, or `heldBytes` wait for them, or after `hurry`, plus the time that the disk takes. Tickets
+/// come back in the order of their `append`s.
 ///
 /// A file is `tuples-<instance>-<UTC time>-<number>.ndjson[.gz|.zst]`, with `.part` behind it until it is finished. It
 /// is finished when it reaches `fileBytes` or `fileAge`, and on `close`. What a killed process left as `.part` is cut
@@ -29,6 +30,8 @@ package final class TupleFiles: @unchecked Sendable {
         /// Unpacked. A single tuple may be larger.
         package var groupBytes = 4 << 20
         package var groupInterval = Duration.milliseconds(200)
+        /// Memory beside the lines that is let go of when a group is durable; at so much the group is written at once.
+        package var heldBytes = Int.max
         /// Between two attempts to write a group.
         package var retryInterval = Duration.seconds(1)
 
@@ -55,6 +58,9 @@ package final class TupleFiles: @unchecked Sendable {
         var tickets: [UInt64] = []
         /// When the first of them came.
         var firstNanoseconds: UInt64 = 0
+        var heldBytes = 0
+        /// Written now, whatever its age.
+        var isUrgent = false
     }
 
     private struct Shared {
@@ -90,7 +96,8 @@ package final class TupleFiles: @unchecked Sendable {
     }
 
     /// Puts whole lines, with their line feeds, behind those that wait. Never blocks for the disk and never refuses.
-    package func append(_ lines: [UInt8], ticket: UInt64) {
+    /// - Parameter heldBytes: memory of the caller's that is needed until the ticket comes back.
+    package func append(_ lines: [UInt8], ticket: UInt64, heldBytes: Int = 0) {
         monitor.locked {
             precondition(!shared.isClosing, "a tuple after the end")
             let wasEmpty = shared.groups.isEmpty
@@ -98,7 +105,21 @@ package final class TupleFiles: @unchecked Sendable {
             let last = shared.groups.count - 1
             shared.groups[last].lines.append(contentsOf: lines)
             shared.groups[last].tickets.append(ticket)
-            if wasEmpty || shared.groups[last].lines.count >= settings.groupBytes { monitor.signalAll() }
+            shared.groups[last].heldBytes += heldBytes
+            let isUrgent =
+                shared.groups[last].lines.count >= settings.groupBytes
+                || shared.groups[last].heldBytes >= settings.heldBytes
+            if isUrgent { shared.groups[last].isUrgent = true }
+            if wasEmpty || isUrgent { monitor.signalAll() }
+        }
+    }
+
+    /// Whoever appends can do nothing more before what waits is durable: it is written at once.
+    package func hurry() {
+        monitor.locked {
+            guard let last = shared.groups.indices.last, !shared.groups[last].isUrgent else { return }
+            shared.groups[last].isUrgent = true
+            monitor.signalAll()
         }
     }
 
@@ -152,7 +173,7 @@ package final class TupleFiles: @unchecked Sendable {
                 var deadline = UInt64.max
                 if let first = shared.groups.first {
                     deadline = first.firstNanoseconds &+ UInt64(max(0, settings.groupInterval.wholeNanoseconds))
-                    if first.lines.count >= settings.groupBytes { break }
+                    if first.isUrgent { break }
                 } else if writer.isDue {
                     break
                 }

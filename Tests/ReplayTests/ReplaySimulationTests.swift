@@ -227,4 +227,19 @@ import TrafficLog
             run.check(isExact: false, keepsAssignments: false)
         }
     }
+
+    @Test("with memory used up nothing waits for a group of tuples to grow old")
+    func hurries() {
+        for seed in 1...UInt64(Self.seedCount) {
+            let run = Run(seed: seed &+ 60_000, withAccidents: false)
+            run.budgetBytes = 16 << 10
+            let start = run.clock.now
+            let instance = run.start()
+            for loop in instance.loops { loop.recordInterval = 10_000_000_000 }
+            run.run(seconds: 1200)
+            run.check(isExact: true)
+            // What is left when everything has been read waits for its group twice at most.
+            #expect(run.clock.now - start < 40_000_000_000, "seed \(run.seed): waited for groups")
+        }
+    }
 }

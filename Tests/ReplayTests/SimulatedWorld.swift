@@ -341,6 +341,9 @@ final class SimulatedLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
     var isAlive: () -> Bool = { true }
     private var takenCount = 0
     private var nextWake: Int64?
+    /// What is recorded is durable when it is asked for in a hurry, or else only after this time.
+    var recordInterval: Int64?
+    private var unhurried: [ReplayExchange] = []
     private(set) var deadLetters: [String] = []
     private(set) var outcomes: [ReplayOutcome] = []
 
@@ -409,12 +412,22 @@ final class SimulatedLoop: ReplayLoopPort, ReplayPort, @unchecked Sendable {
 
     func record(_ exchange: ReplayExchange) {
         if let outcome = exchange.outcome { outcomes.append(outcome) }
-        later(Int64(random.below(100_000_000))) { $0.recorded(exchange) }
+        guard let recordInterval else { return later(Int64(random.below(100_000_000))) { $0.recorded(exchange) } }
+        unhurried.append(exchange)
+        later(recordInterval) { _ in
+            if self.unhurried.contains(where: { $0 === exchange }) { self.hurryRecords() }
+        }
     }
 
     func deadLetter(_ letter: DeadLetter, done: @escaping () -> Void) {
         deadLetters.append(letter.reason)
         later(Int64(random.below(100_000_000))) { _ in done() }
+    }
+
+    func hurryRecords() {
+        let waiting = unhurried
+        unhurried = []
+        for exchange in waiting { later(1_000_000) { $0.recorded(exchange) } }
     }
 
     func wake(at time: Int64) {

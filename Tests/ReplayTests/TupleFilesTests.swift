@@ -57,6 +57,22 @@ import Testing
         #expect(journal.finished.count == 1)
     }
 
+    @Test func aGroupThatHoldsMuchMemoryDoesNotGrowOld() throws {
+        let journal = Journal()
+        var settings = settings(.none)
+        settings.groupInterval = .seconds(3600)
+        settings.heldBytes = 100
+        let files = try TupleFiles(settings, wallClock: { 0 }, events: journal.note)
+        files.append(line(0), ticket: 0, heldBytes: 60)
+        files.append(line(1), ticket: 1, heldBytes: 60)
+        journal.wait { $0.tickets == [0, 1] }
+        files.append(line(2), ticket: 2, heldBytes: 60)
+        files.hurry()
+        journal.wait { $0.tickets == [0, 1, 2] }
+        files.close()
+        #expect(try contents(.none).flatMap(\.text) == lines(0..<3))
+    }
+
     @Test func filesRollBySize() throws {
         let journal = Journal()
         var settings = settings(.none)
