@@ -155,8 +155,9 @@ def wrk(port, load, seconds, connections, folder, scheme="http"):
         command[1:1] = ["-s", name]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     requests = int(re.search(r"(\d+) requests in", text).group(1))
-    p50 = re.search(r"50%\s+(\S+)", text).group(1)
-    p99 = re.search(r"99%\s+(\S+)", text).group(1)
+    # At the start of a line: the table above has percentages of its own at the ends of lines.
+    p50 = re.search(r"^ +50%\s+(\S+)", text, re.MULTILINE).group(1)
+    p99 = re.search(r"^ +99%\s+(\S+)", text, re.MULTILINE).group(1)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return requests, p50, p99, int(failed.group(1)) if failed else 0
 
