@@ -23,7 +23,7 @@ let package = Package(
             dependencies: [
                 "Settings", "SnapshotRepository", "SnapshotFormat", "LuceneFormat", "BlobStore", "JSONBytes",
                 "Telemetry", "TrafficLog", "CapturedTraffic", "HTTPMessage", "TupleFormat", "CISAL", "CZstd", "CSystem",
-                "ClusterClient", "EventIO", "Metadata", "Validation", "SnapshotCreation",
+                "ClusterClient", "EventIO", "Metadata", "Validation", "SnapshotCreation", "Transform",
             ]),
 
         // Flows
@@ -52,7 +52,7 @@ let package = Package(
         .target(
             name: "Metadata",
             dependencies: ["ClusterClient", "SnapshotRepository", "SnapshotFormat", "JSONBytes"]),
-        .target(name: "Validation", dependencies: ["ClusterClient", "JSONBytes"]),
+        .target(name: "Validation", dependencies: ["ClusterClient", "JSONBytes", "Transform"]),
         .target(name: "SnapshotCreation", dependencies: ["ClusterClient", "JSONBytes"]),
 
         // Edges
@@ -144,7 +144,7 @@ let package = Package(
             name: "OneShotJobTests",
             dependencies: [
                 "Metadata", "Validation", "SnapshotCreation", "ClusterClient", "SnapshotRepository", "BlobStore",
-                "JSONBytes", "TestSupport",
+                "JSONBytes", "Transform", "TestSupport",
             ]),
         .testTarget(
             name: "SnapshotRepositoryTests",

@@ -254,16 +254,6 @@ package struct BackfillReport: Sendable {
 }
 
 extension JSONWriter {
-    fileprivate mutating func member(_ name: String, _ text: String) {
-        key(name)
-        string(text)
-    }
-
-    fileprivate mutating func member(_ name: String, _ number: Int) {
-        key(name)
-        int(number)
-    }
-
     fileprivate mutating func tally(_ tally: DocumentTally) {
         beginObject()
         member("migrated", tally.migrated)

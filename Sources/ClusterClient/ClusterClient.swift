@@ -9,6 +9,8 @@ import Synchronization
 /// that the loops only move bytes; a compressed response is inflated on its loop. Bounds: connections, waiting
 /// requests, response bytes and times, all in `ClusterSettings`.
 package final class ClusterClient: Sendable {
+    /// How a job asks a cluster, one request after the other: `sendAndWait`, with patience around it, or a stand-in.
+    package typealias Send = (ClusterRequest) throws(ClusterError) -> ClusterResponse
     package typealias Completion = @Sendable (Result<ClusterResponse, ClusterError>) -> Void
 
     package let settings: ClusterSettings

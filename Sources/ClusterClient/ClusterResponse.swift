@@ -1,3 +1,5 @@
+import JSONBytes
+
 /// A complete response, whatever its status. Fields stay bytes until somebody asks for them: most callers read the body
 /// only.
 package struct ClusterResponse: Sendable {
@@ -49,6 +51,13 @@ package struct ClusterResponse: Sendable {
             if isSame { return String(decoding: head[field.value], as: UTF8.self) }
         }
         return nil
+    }
+
+    /// The engine's own words under `error`, behind a colon; empty when there are none. One line, cut to 1 KiB.
+    package var explanation: String {
+        let error = (try? JSONValue.parse(body))?["error"]
+        guard let reason = error?["reason"]?.stringValue ?? error?.stringValue else { return "" }
+        return ": \(StatusPolicy.oneLine(reason, limit: 1024))"
     }
 
     func withBody(_ body: [UInt8]) -> ClusterResponse {

@@ -81,6 +81,21 @@ package struct JSONWriter: Sendable {
         bytes.append(contentsOf: json)
     }
 
+    package mutating func member(_ name: String, _ text: String) {
+        key(name)
+        string(text)
+    }
+
+    package mutating func member(_ name: String, _ number: some FixedWidthInteger) {
+        key(name)
+        int(number)
+    }
+
+    package mutating func member(_ name: String, _ truth: Bool) {
+        key(name)
+        bool(truth)
+    }
+
     package mutating func value(_ value: JSONValue) {
         switch value {
         case .null: null()

@@ -28,6 +28,8 @@ package struct MetadataChange: Sendable, Equatable {
         case dropped
         /// It is there in another form.
         case changed
+        /// The target has its own, as it has for every index.
+        case renewed
     }
 
     package let kind: Kind
@@ -52,13 +54,15 @@ package struct TranslationProblem: Error, Sendable, Equatable {
 /// Kept: everything that is not listed here. A setting that the target does not know is found when the index is made,
 /// see `CreationRepairPolicy`.
 package enum IndexTranslationPolicy {
+    private static let renewal = "the target gives its own"
+
     /// Settings whose name begins so, without `index.`, and why they stay behind. The longest that fits counts.
     static let droppedSettings: [(prefix: String, reason: String)] = [
-        ("uuid", "the target gives its own"),
-        ("creation_date", "the target gives its own"),
-        ("provided_name", "the target gives its own"),
-        ("version.", "says which engine made the index"),
-        ("history.uuid", "the target gives its own"),
+        ("uuid", renewal),
+        ("creation_date", renewal),
+        ("provided_name", renewal),
+        ("version.", renewal),
+        ("history.uuid", renewal),
         ("blocks.", "a block would refuse the documents that are to come"),
         ("frozen", "a frozen index takes no documents"),
         ("search.throttled", "belongs to frozen indices"),
@@ -103,7 +107,9 @@ package enum IndexTranslationPolicy {
         for setting in flattened(settings) {
             let short = setting.key.hasPrefix("index.") ? String(setting.key.dropFirst("index.".count)) : setting.key
             if let reason = reasonToDrop(short) {
-                changes.append(MetadataChange(.dropped, "settings.index.\(short)", reason))
+                changes.append(
+                    MetadataChange(
+                        reason == Self.renewal ? .renewed : .dropped, "settings.index.\(short)", reason))
             } else if short == "number_of_replicas", let replicas {
                 if setting.value.stringValue != String(replicas) {
                     changes.append(

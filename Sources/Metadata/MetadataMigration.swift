@@ -14,10 +14,7 @@ import SnapshotRepository
 /// Nothing that exists is changed: an index of that name stays as it is, so the same command may run again. Templates
 /// are not moved.
 package struct MetadataMigration {
-    /// How a cluster is asked; a stand-in in tests.
-    package typealias Send = (ClusterRequest) throws(ClusterError) -> ClusterResponse
-
-    private let send: Send
+    private let send: ClusterClient.Send
     private let isEvaluation: Bool
     private let replicas: Int?
 
@@ -29,7 +26,7 @@ package struct MetadataMigration {
     ///   - isEvaluation: looks and says what would be done; sends no request that writes.
     ///   - replicas: of the new indices, instead of the source's.
     ///   - send: asks the target. Errors that it throws end the run; answers of any status do not.
-    package init(isEvaluation: Bool, replicas: Int?, send: @escaping Send) {
+    package init(isEvaluation: Bool, replicas: Int?, send: @escaping ClusterClient.Send) {
         self.isEvaluation = isEvaluation
         self.replicas = replicas
         self.send = send
@@ -113,11 +110,8 @@ package struct MetadataMigration {
     private func refused(
         _ index: TargetIndex, _ request: ClusterRequest, _ answer: ClusterResponse
     ) -> MetadataReport.Item {
-        let error = (try? JSONValue.parse(answer.body))?["error"]
-        let reason = error?["reason"]?.stringValue ?? error?.stringValue
-        return MetadataReport.Item(
+        MetadataReport.Item(
             index.name, .failed, changes: index.changes,
-            message: "the target answered \(answer.status) to \(request.method) \(request.path)"
-                + (reason.map { ": \($0)" } ?? ""))
+            message: "the target answered \(answer.status) to \(request.method) \(request.path)\(answer.explanation)")
     }
 }

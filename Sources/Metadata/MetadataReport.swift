@@ -36,14 +36,14 @@ package struct MetadataReport: Sendable, Equatable {
     /// 3 when an index could not be made, as the backfill has it for what was left out.
     package var exitCode: Int32 { count(.failed) == 0 ? 0 : 3 }
 
-    /// A line an index, its changes below it.
+    /// A line an index, its changes below it, but for what every index is given anew.
     package var text: String {
         var lines = [headline]
         let width = min(40, items.map(\.name.count).max() ?? 0)
         for item in items {
             let name = item.name.count < width ? item.name + spaces(width - item.name.count) : item.name
             lines.append("  \(name)  \(word(item.outcome))" + (item.message.map { ": \($0)" } ?? ""))
-            for change in item.changes {
+            for change in item.changes where change.kind != .renewed {
                 lines.append("  \(spaces(width))    \(change.kind.rawValue) \(change.place): \(change.reason)")
             }
         }
@@ -75,14 +75,10 @@ package struct MetadataReport: Sendable, Equatable {
     package var json: String {
         var out = JSONWriter()
         out.beginObject()
-        out.key("evaluation")
-        out.bool(isEvaluation)
+        out.member("evaluation", isEvaluation)
         out.key("counts")
         out.beginObject()
-        for outcome in Outcome.allCases {
-            out.key(outcome.rawValue)
-            out.int(count(outcome))
-        }
+        for outcome in Outcome.allCases { out.member(outcome.rawValue, count(outcome)) }
         out.endObject()
         out.key("indices")
         out.beginArray()
@@ -94,11 +90,6 @@ package struct MetadataReport: Sendable, Equatable {
 }
 
 extension JSONWriter {
-    fileprivate mutating func member(_ name: String, _ text: String) {
-        key(name)
-        string(text)
-    }
-
     fileprivate mutating func item(_ item: MetadataReport.Item) {
         beginObject()
         member("name", item.name)

@@ -27,7 +27,10 @@ package enum SmallFile {
     package static let limitBytes = 65536
 
     /// The whole content, or why it cannot be read, naming the file.
-    package static func read(_ path: String) -> Result<[UInt8], ValueProblem> {
+    package static func read(_ path: String) -> Result<[UInt8], ValueProblem> { read(path, limitBytes: limitBytes) }
+
+    /// The same for a file that may be larger.
+    package static func read(_ path: String, limitBytes: Int) -> Result<[UInt8], ValueProblem> {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return .failure(problem(path)) }
         defer { close(descriptor) }

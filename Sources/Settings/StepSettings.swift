@@ -101,13 +101,28 @@ extension StepSettings {
                 (.usage, "Wrong usage; nothing was done."),
                 (.unreadable, "The repository or the report cannot be used, or the cluster refused."),
                 (.unavailable, "The repository or the cluster is unavailable. The same command may run again."),
+                (.interrupted, "Stopped by SIGINT. The same command may run again."),
+                (.terminated, "Stopped by SIGTERM. The same command may run again."),
             ])
     }
 }
 
 extension StepSettings.Common {
-    fileprivate static func flags(_ party: String, tls: ClientTLSFlags) -> [FlagDeclaration] {
-        AuthenticationFlags(group: "Access to the \(party)").declarations + tls.declarations + [
+    /// Which cluster a step works with.
+    fileprivate enum Party: String {
+        case source, target
+
+        var url: String { "--\(rawValue)" }
+        var tls: ClientTLSFlags { self == .source ? .source : .target }
+        var authentication: AuthenticationFlags { AuthenticationFlags(group: "Access to the \(rawValue)") }
+    }
+
+    /// `what` are the step's own.
+    fileprivate static func flags(_ party: Party, what: [FlagDeclaration]) -> [FlagDeclaration] {
+        let url = FlagDeclaration(
+            party.url, .value("URL"), group: "What",
+            help: "The \(party.rawValue) cluster: http://… or https://…. Required.")
+        return [url] + what + party.authentication.declarations + party.tls.declarations + [
             FlagDeclaration(
                 "--patience", .value("TIME"), group: "Running", default: "5m",
                 help: "How long a cluster that does not answer or is overloaded is asked again."),
@@ -120,28 +135,24 @@ extension StepSettings.Common {
             FlagDeclaration(
                 "--report", .value("FILE"), group: "Running",
                 help: "Writes the report as JSON there too; the file is there in one piece or not at all."),
-            FlagDeclaration(
-                "--check-settings", .switchedOn, group: "Running", default: "false",
-                help: "Reads flags and environment, says what is wrong with them, and ends."),
+            WatchingSettings.checkFlag(group: "Running"),
         ]
     }
 
-    fileprivate init(_ reader: inout FlagReader, url: String, party: String, tls: ClientTLSFlags) {
-        let given = reader.required(url, ServiceURL.parse)
+    fileprivate init(_ reader: inout FlagReader, _ party: Party) {
+        let given = reader.required(party.url, ServiceURL.parse)
         self.init(cluster: given ?? ServiceURL(isTLS: false, host: "", port: 1, pathPrefix: ""))
-        authentication = AuthenticationFlags(group: "").read(&reader)
-        self.tls = tls.read(&reader, isTLS: given?.isTLS)
+        authentication = party.authentication.read(&reader)
+        tls = party.tls.read(&reader, isTLS: given?.isTLS)
         patience = reader.duration("--patience", within: .zero ... .seconds(7 * 86_400)) ?? patience
         requestTimeout = reader.duration("--request-timeout", within: .seconds(1) ... .seconds(3600)) ?? requestTimeout
         output = reader.choice("--output") ?? output
         reportFile = reader.value("--report", BackfillSettings.text)
-        isCheckOnly = reader.truth("--check-settings")
+        isCheckOnly = reader.truth(WatchingSettings.checkFlag(group: "").name)
     }
 }
 
 extension StepSettings.Snapshot {
-    fileprivate static let tls = ClientTLSFlags.source
-
     fileprivate static let introduction = """
         millrace step snapshot --source URL --repository-name NAME --snapshot NAME [flags]
 
@@ -150,10 +161,9 @@ extension StepSettings.Snapshot {
 
         """
 
-    fileprivate static let flags =
-        [
-            FlagDeclaration(
-                "--source", .value("URL"), group: "What", help: "The source cluster: http://… or https://…. Required."),
+    fileprivate static let flags = StepSettings.Common.flags(
+        .source,
+        what: [
             FlagDeclaration(
                 "--repository-name", .value("NAME"), group: "What",
                 help: "Snapshot repository as the source calls it. Required."),
@@ -177,10 +187,10 @@ extension StepSettings.Snapshot {
             FlagDeclaration(
                 "--accept-partial", .switchedOn, group: "What", default: "false",
                 help: "Takes a snapshot that lacks shards as it is."),
-        ] + StepSettings.Common.flags("source", tls: tls)
+        ])
 
     fileprivate init(_ reader: inout FlagReader) {
-        self.init(common: StepSettings.Common(&reader, url: "--source", party: "source", tls: Self.tls))
+        self.init(common: StepSettings.Common(&reader, .source))
         repositoryName = reader.required("--repository-name", BackfillSettings.text) ?? ""
         snapshotName = reader.required("--snapshot", BackfillSettings.text) ?? ""
         location = reader.value("--location", BackfillSettings.text)
@@ -201,14 +211,13 @@ extension StepSettings.Metadata {
 
         """
 
-    fileprivate static let flags =
-        [
+    fileprivate static let flags = StepSettings.Common.flags(
+        .target,
+        what: [
             FlagDeclaration(
                 "--repository", .value("FOLDER"), group: "What",
                 help: "Folder of the snapshot repository, as a path or file:///FOLDER. Required."),
             FlagDeclaration("--snapshot", .value("NAME"), group: "What", help: "Name of the snapshot. Required."),
-            FlagDeclaration(
-                "--target", .value("URL"), group: "What", help: "The target cluster: http://… or https://…. Required."),
             FlagDeclaration(
                 "--index", .repeatedValue("NAME|regex:PATTERN"), group: "What",
                 help: "Indices to make: names, or regex: expressions. Without it: all but system indices."),
@@ -221,10 +230,10 @@ extension StepSettings.Metadata {
             FlagDeclaration(
                 "--evaluate", .switchedOn, group: "What", default: "false",
                 help: "Says what would be made, and makes nothing."),
-        ] + StepSettings.Common.flags("target", tls: .target)
+        ])
 
     fileprivate init(_ reader: inout FlagReader) {
-        self.init(common: StepSettings.Common(&reader, url: "--target", party: "target", tls: .target))
+        self.init(common: StepSettings.Common(&reader, .target))
         repositoryPath = reader.required("--repository", BackfillSettings.repositoryPath) ?? ""
         snapshotName = reader.required("--snapshot", BackfillSettings.text) ?? ""
         selection = IndexSelection(
@@ -244,23 +253,22 @@ extension StepSettings.Validate {
 
         """
 
-    fileprivate static let flags =
-        [
+    fileprivate static let flags = StepSettings.Common.flags(
+        .target,
+        what: [
             FlagDeclaration(
                 "--expected", .value("FILE"), group: "What",
                 help: "The JSON report that millraced backfill printed. Required."),
-            FlagDeclaration(
-                "--target", .value("URL"), group: "What", help: "The target cluster: http://… or https://…. Required."),
             FlagDeclaration(
                 "--tolerance", .value("N"), group: "What", default: "0",
                 help: "By how many documents an index may differ, either way."),
             FlagDeclaration(
                 "--ignore", .repeatedValue("PATTERN"), group: "What",
                 help: "Indices that are not compared; * stands for any run of characters."),
-        ] + StepSettings.Common.flags("target", tls: .target)
+        ])
 
     fileprivate init(_ reader: inout FlagReader) {
-        self.init(common: StepSettings.Common(&reader, url: "--target", party: "target", tls: .target))
+        self.init(common: StepSettings.Common(&reader, .target))
         expectedFile = reader.required("--expected", BackfillSettings.text) ?? ""
         tolerance = reader.count("--tolerance", within: 0...Int.max) ?? 0
         ignored = reader.all("--ignore", BackfillSettings.text)

@@ -29,15 +29,20 @@ package struct WatchingSettings: Sendable, Equatable {
         FlagDeclaration(
             "--log-format", .value("FORMAT"), group: "Watching", default: "auto",
             help: "json, text, or auto: text on a terminal, else json."),
-        FlagDeclaration(
-            "--check-settings", .switchedOn, group: "Watching", default: "false",
-            help: "Reads flags and environment, says what is wrong with them, and ends: nothing is opened or started."),
+        checkFlag(group: "Watching"),
     ]
+
+    /// Of one-shot jobs as well.
+    static func checkFlag(group: String) -> FlagDeclaration {
+        FlagDeclaration(
+            "--check-settings", .switchedOn, group: group, default: "false",
+            help: "Reads flags and environment, says what is wrong with them, and ends: nothing is opened or started.")
+    }
 
     init(_ reader: inout FlagReader) {
         adminAddress = reader.value("--admin", HostAndPort.parse)
         logLevel = reader.choice("--log-level") ?? logLevel
         logFormat = reader.choice("--log-format") ?? logFormat
-        isCheckOnly = reader.truth("--check-settings")
+        isCheckOnly = reader.truth(Self.checkFlag(group: "").name)
     }
 }

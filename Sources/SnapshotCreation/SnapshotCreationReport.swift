@@ -22,18 +22,12 @@ package struct SnapshotCreationReport: Sendable {
     package var json: String {
         var out = JSONWriter()
         out.beginObject()
-        for (key, value) in [("repository", repository), ("snapshot", snapshot), ("state", last.state)] {
-            out.key(key)
-            out.string(value)
-        }
-        let numbers = [
-            ("shards", Int64(last.shardCount)), ("failedShards", Int64(last.failedShardCount)),
-            ("totalBytes", last.totalBytes),
-        ]
-        for (key, value) in numbers {
-            out.key(key)
-            out.int(value)
-        }
+        out.member("repository", repository)
+        out.member("snapshot", snapshot)
+        out.member("state", last.state)
+        out.member("shards", last.shardCount)
+        out.member("failedShards", last.failedShardCount)
+        out.member("totalBytes", last.totalBytes)
         out.endObject()
         return String(decoding: out.bytes, as: UTF8.self)
     }

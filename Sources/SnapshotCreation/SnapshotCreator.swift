@@ -12,9 +12,6 @@ import JSONBytes
 /// A snapshot of that name that is there, or in work, is taken over: the same command may run again after a crash.
 /// A failed one is not removed: somebody should look at it.
 package struct SnapshotCreator {
-    /// How a cluster is asked; a stand-in in tests.
-    package typealias Send = (ClusterRequest) throws(ClusterError) -> ClusterResponse
-
     package struct Order: Sendable, Equatable {
         package var repository: String
         package var snapshot: String
@@ -57,7 +54,7 @@ package struct SnapshotCreator {
     }
 
     private let order: Order
-    private let send: Send
+    private let send: ClusterClient.Send
     private let pause: () -> Void
     private let isStopped: () -> Bool
 
@@ -66,7 +63,8 @@ package struct SnapshotCreator {
     ///   - pause: waits between two looks at a running snapshot.
     ///   - isStopped: asked between two looks.
     package init(
-        _ order: Order, send: @escaping Send, pause: @escaping () -> Void, isStopped: @escaping () -> Bool = { false }
+        _ order: Order, send: @escaping ClusterClient.Send, pause: @escaping () -> Void,
+        isStopped: @escaping () -> Bool = { false }
     ) {
         self.order = order
         self.send = send
@@ -203,8 +201,6 @@ package struct SnapshotCreator {
     }
 
     private func refusal(_ method: String, _ path: String, _ answer: ClusterResponse) -> Failure {
-        let error = (try? JSONValue.parse(answer.body))?["error"]
-        let reason = error?["reason"]?.stringValue ?? error?.stringValue
-        return .refused("the source answered \(answer.status) to \(method) \(path)" + (reason.map { ": \($0)" } ?? ""))
+        .refused("the source answered \(answer.status) to \(method) \(path)\(answer.explanation)")
     }
 }

@@ -10,6 +10,8 @@ package struct CountReport: Sendable, Equatable {
         case missing
         /// The target did not tell a whole count.
         case unknown
+        /// The backfill did not read all of it, so nobody knows how many there should be.
+        case leftOut = "left_out"
         case ignored
 
         package var passes: Bool { self == .equal || self == .ignored }
@@ -18,7 +20,8 @@ package struct CountReport: Sendable, Equatable {
     package struct Item: Sendable, Equatable {
         package let name: String
         package let verdict: Verdict
-        package let expected: Int
+        /// nil when it is not known.
+        package let expected: Int?
         /// nil when it is not known.
         package let actual: Int?
         package let message: String?
@@ -38,10 +41,10 @@ package struct CountReport: Sendable, Equatable {
         var lines = [headline]
         for item in items {
             let name = item.name + String(repeating: " ", count: max(0, width - item.name.count))
-            let actual = item.actual.map(String.init) ?? "?"
+            let (actual, expected) = (item.actual.map(String.init) ?? "?", item.expected.map(String.init) ?? "?")
             let verdict = item.verdict == .equal ? "equal" : item.verdict == .ignored ? "ignored" : "DIFFERS"
             lines.append(
-                "  \(name)  \(actual) of \(item.expected)  \(verdict)" + (item.message.map { ": \($0)" } ?? ""))
+                "  \(name)  \(actual) of \(expected)  \(verdict)" + (item.message.map { ": \($0)" } ?? ""))
         }
         return lines.joined(separator: "\n") + "\n"
     }
@@ -59,26 +62,16 @@ package struct CountReport: Sendable, Equatable {
     package var json: String {
         var out = JSONWriter()
         out.beginObject()
-        out.key("passes")
-        out.bool(passes)
+        out.member("passes", passes)
         out.key("indices")
         out.beginArray()
         for item in items {
             out.beginObject()
-            out.key("name")
-            out.string(item.name)
-            out.key("verdict")
-            out.string(item.verdict.rawValue)
-            out.key("expected")
-            out.int(item.expected)
-            if let actual = item.actual {
-                out.key("actual")
-                out.int(actual)
-            }
-            if let message = item.message {
-                out.key("message")
-                out.string(message)
-            }
+            out.member("name", item.name)
+            out.member("verdict", item.verdict.rawValue)
+            if let expected = item.expected { out.member("expected", expected) }
+            if let actual = item.actual { out.member("actual", actual) }
+            if let message = item.message { out.member("message", message) }
             out.endObject()
         }
         out.endArray()

@@ -5,10 +5,13 @@ package struct ExpectedCounts: Sendable, Equatable {
     package struct Index: Sendable, Equatable {
         package let name: String
         package let count: Int
+        /// Why documents of it were not read, so that the count is not all of them; nil when they were.
+        package let leftOut: String?
 
-        package init(name: String, count: Int) {
+        package init(name: String, count: Int, leftOut: String? = nil) {
             self.name = name
             self.count = count
+            self.leftOut = leftOut
         }
     }
 
@@ -40,16 +43,29 @@ package struct ExpectedCounts: Sendable, Equatable {
             throw ReadError(
                 message: "\(name) is of a backfill that did not finish: run it to its end, then compare")
         }
+        var leftOut: [String: String] = [:]
+        for entry in report["leftOut"]?.arrayValue ?? [] {
+            guard let index = entry["index"]?.stringValue, let detail = entry["detail"]?.stringValue else {
+                throw ReadError(message: "\(name): something is left out without its index and why")
+            }
+            let shard = entry["shard"]?.intValue.map { "shard \($0): " } ?? ""
+            leftOut[index] = leftOut[index] ?? "\(shard)\(detail)"
+        }
         var indices: [Index] = []
+        var names: Set<String> = []
         for entry in entries {
             guard let index = entry["name"]?.stringValue, let tally = entry["documents"],
                 let migrated = tally["migrated"]?.intValue, let rejected = tally["rejected"]?.intValue,
                 let omitted = tally["omitted"]?.intValue
             else { throw ReadError(message: "\(name): an index without a name and its counts") }
-            guard !indices.contains(where: { $0.name == index }) else {
+            guard names.insert(index).inserted else {
                 throw ReadError(message: "\(name): index \(index) stands there twice")
             }
-            indices.append(Index(name: index, count: Int(migrated + rejected + omitted)))
+            indices.append(
+                Index(name: index, count: Int(migrated + rejected + omitted), leftOut: leftOut[index]))
+        }
+        for (index, why) in leftOut where !names.contains(index) {
+            indices.append(Index(name: index, count: 0, leftOut: why))
         }
         self.init(indices: indices)
     }

@@ -108,20 +108,3 @@ extension SourceMode {
         }
     }
 }
-
-extension JSONWriter {
-    mutating func member(_ name: String, _ text: String) {
-        key(name)
-        string(text)
-    }
-
-    mutating func member(_ name: String, _ number: Int64) {
-        key(name)
-        int(number)
-    }
-
-    mutating func member(_ name: String, _ truth: Bool) {
-        key(name)
-        bool(truth)
-    }
-}

@@ -1,29 +1,8 @@
 import CSystem
 import Glibc
 
-/// A small file that is there in one piece or not at all.
+/// Writes a file that is there in one piece or not at all.
 enum StateFile {
-    /// Of a file that is read.
-    private static let limitBytes = 256 << 20
-
-    static func read(_ path: String) throws(StateFileError) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw StateFileError(path, "open") }
-        defer { close(descriptor) }
-        var content: [UInt8] = []
-        var page = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let count = Glibc.read(descriptor, &page, page.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw StateFileError(path, "read") }
-            if count == 0 { return content }
-            content += page[..<count]
-            guard content.count <= limitBytes else {
-                throw StateFileError(path: path, message: "\(path) is larger than \(limitBytes >> 20) MiB")
-            }
-        }
-    }
-
     /// Writes beside it, syncs, and renames: whoever reads sees the old content or the new one, also after a crash.
     static func write(_ content: [UInt8], to path: String, mode: mode_t = 0o644) throws(StateFileError) {
         let beside = "\(path).\(getpid()).new"
@@ -61,8 +40,6 @@ enum StateFile {
 
 struct StateFileError: Error {
     let message: String
-
-    init(path: String, message: String) { self.message = message }
 
     /// With the reason that errno has now.
     init(_ path: String, _ action: String) {

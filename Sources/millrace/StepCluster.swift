@@ -1,6 +1,5 @@
 import ClusterClient
 import EventIO
-import Glibc
 import Settings
 
 /// The cluster that a step works with: asks it again while it does not answer or is overloaded.
@@ -8,12 +7,12 @@ final class StepCluster {
     private let client: ClusterClient
     private let loops: EventLoopGroup
     private let patience: Duration
-    private let isStopped: () -> Bool
+    private let stop: StepStop
 
     /// Pauses between attempts: 0.25 s, doubled up to this many seconds.
     private static let longestPause = 10.0
 
-    init(_ settings: StepSettings.Common, isStopped: @escaping () -> Bool) throws(ClusterError) {
+    init(_ settings: StepSettings.Common, stop: StepStop) throws(ClusterError) {
         var cluster = try ClusterSettings(
             url: settings.cluster, authentication: settings.authentication, tls: settings.tls)
         cluster.requestTimeout = settings.requestTimeout
@@ -31,7 +30,7 @@ final class StepCluster {
             throw error
         }
         patience = settings.patience
-        self.isStopped = isStopped
+        self.stop = stop
     }
 
     func close() {
@@ -59,15 +58,9 @@ final class StepCluster {
                 guard error.disposition == .retry else { throw error }
                 problem = error
             }
-            if isStopped() || ContinuousClock.now - begin >= patience { throw problem }
-            Self.sleep(pause)
+            if stop.signal != nil || ContinuousClock.now - begin >= patience { throw problem }
+            stop.pause(pause)
             pause = min(pause * 2, Self.longestPause)
         }
-    }
-
-    /// Ends early when a signal comes.
-    static func sleep(_ seconds: Double) {
-        var time = timespec(tv_sec: Int(seconds), tv_nsec: Int((seconds - seconds.rounded(.down)) * 1e9))
-        nanosleep(&time, nil)
     }
 }

@@ -1,12 +1,11 @@
 import BlobStore
 import ClusterClient
-import EventIO
 import Metadata
 import Settings
 import SnapshotCreation
 import SnapshotRepository
-import Synchronization
 import Telemetry
+import Transform
 import Validation
 
 /// `millrace step snapshot|metadata|validate`: settings, signals and report around a one-shot job.
@@ -52,6 +51,9 @@ struct StepCommand {
 
         """
 
+    /// Of a backfill's report: some 200 bytes an index.
+    private static let reportLimitBytes = 256 << 20
+
     /// What ends a step with a message.
     private struct Stop: Error {
         let status: ExitStatus
@@ -59,32 +61,30 @@ struct StepCommand {
     }
 
     private func run() -> Int32 {
-        let signalNumber = Atomic<Int32>(0)
-        let signals = SignalWatch { number, _ in signalNumber.store(number, ordering: .relaxed) }
+        let stop = StepStop()
+        let signals = stop.watch()
         defer { signals.cancel() }
-        let isStopped = { signalNumber.load(ordering: .relaxed) != 0 }
         do throws(Stop) {
             let cluster: StepCluster
             do throws(ClusterError) {
-                cluster = try StepCluster(settings.common, isStopped: isStopped)
+                cluster = try StepCluster(settings.common, stop: stop)
             } catch {
                 throw Stop(status: .unavailable, message: error.message)
             }
             defer { cluster.close() }
             switch settings {
-            case .snapshot(let step): return try snapshot(step, cluster, isStopped: isStopped)
+            case .snapshot(let step): return try snapshot(step, cluster, stop)
             case .metadata(let step): return try metadata(step, cluster)
             case .validate(let step): return try validate(step, cluster)
             }
         } catch {
-            let number = signalNumber.load(ordering: .relaxed)
             Console.error("millrace step \(verb.rawValue): \(error.message)\n")
-            return number == 0 ? error.status.rawValue : 128 + number
+            return stop.signal.map { 128 + $0 } ?? error.status.rawValue
         }
     }
 
     private func snapshot(
-        _ step: StepSettings.Snapshot, _ cluster: StepCluster, isStopped: @escaping () -> Bool
+        _ step: StepSettings.Snapshot, _ cluster: StepCluster, _ stop: StepStop
     ) throws(Stop) -> Int32 {
         var order = SnapshotCreator.Order(repository: step.repositoryName, snapshot: step.snapshotName)
         order.location = step.location
@@ -95,7 +95,7 @@ struct StepCommand {
         order.acceptsPartial = step.acceptsPartial
         let creator = SnapshotCreator(
             order, send: { (request) throws(ClusterError) in try cluster.ask(request) },
-            pause: { StepCluster.sleep(0.5) }, isStopped: isStopped)
+            pause: { stop.pause(0.5) }, isStopped: { stop.signal != nil })
         var told = -1
         let last: SnapshotCreator.Progress
         do throws(SnapshotCreator.Failure) {
@@ -153,16 +153,17 @@ struct StepCommand {
     private func validate(_ step: StepSettings.Validate, _ cluster: StepCluster) throws(Stop) -> Int32 {
         let expected: ExpectedCounts
         do {
-            let bytes = try StateFile.read(step.expectedFile)
+            let bytes = try SmallFile.read(step.expectedFile, limitBytes: Self.reportLimitBytes).get()
             expected = try ExpectedCounts(backfillReport: bytes, name: step.expectedFile)
         } catch let error as ExpectedCounts.ReadError {
             throw Stop(status: .unreadable, message: error.message)
-        } catch let error as StateFileError {
+        } catch let error as ValueProblem {
             throw Stop(status: .unreadable, message: error.message)
         } catch {
             throw Stop(status: .fault, message: "\(error)")
         }
-        let validator = CountValidator(.init(tolerance: step.tolerance, ignored: step.ignored)) {
+        let rule = CountValidator.Rule(tolerance: step.tolerance, ignored: step.ignored.map { NamePattern($0) })
+        let validator = CountValidator(rule) {
             (request) throws(ClusterError) in try cluster.ask(request)
         }
         let report: CountReport

@@ -71,13 +71,8 @@ struct TrafficReport {
     }
 
     private static func write(_ text: [UInt8], to path: String) throws(TrafficFailure) {
-        let part = path + ".part"
-        guard let file = fopen(part, "wb") else {
-            throw TrafficFailure(.unavailable, "\(part): \(String(cString: strerror(errno)))")
-        }
-        let isWritten = fwrite(text, 1, text.count, file) == text.count
-        guard fclose(file) == 0, isWritten, rename(part, path) == 0 else {
-            throw TrafficFailure(.unavailable, "\(path): \(String(cString: strerror(errno)))")
+        do throws(StateFileError) { try StateFile.write(text, to: path) } catch {
+            throw TrafficFailure(.unavailable, error.message)
         }
     }
 
