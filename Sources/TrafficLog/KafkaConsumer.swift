@@ -142,7 +142,7 @@ final class KafkaConsumer: @unchecked Sendable {
     func watermarks(_ partition: Int32, milliseconds: Int32) throws(TrafficLogError) -> Range<Int64> {
         var low: Int64 = 0
         var high: Int64 = 0
-        try check(rd_kafka_query_watermark_offsets(handle, topic, partition, &low, &high, milliseconds))
+        try checkLookup(rd_kafka_query_watermark_offsets(handle, topic, partition, &low, &high, milliseconds))
         return low..<max(low, high)
     }
 
@@ -162,17 +162,27 @@ final class KafkaConsumer: @unchecked Sendable {
     ) throws(TrafficLogError) -> [Int32: Int64] {
         let list = partitionList(partitions) { _ in time }
         defer { rd_kafka_topic_partition_list_destroy(list) }
-        try check(rd_kafka_offsets_for_times(handle, list, milliseconds))
+        try checkLookup(rd_kafka_offsets_for_times(handle, list, milliseconds))
         var found: [Int32: Int64] = [:]
         for index in 0..<Int(list.pointee.cnt) {
             let entry = list.pointee.elems[index]
-            try check(entry.err)
+            try checkLookup(entry.err)
             if entry.offset >= 0 { found[entry.partition] = entry.offset }
         }
         return found
     }
 
     // MARK: Helpers
+
+    /// Of a question about a partition that is there, as the group or the topic's description told. That the library
+    /// does not know it says only that it has not heard of it from a broker so far: it passes.
+    private func checkLookup(_ code: rd_kafka_resp_err_t) throws(TrafficLogError) {
+        switch code {
+        case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+            throw TrafficLogError(.unavailable, "\(location): no broker told where the partitions are")
+        default: try check(code)
+        }
+    }
 
     func check(_ code: rd_kafka_resp_err_t) throws(TrafficLogError) {
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaFailure.make(code, location) }

@@ -33,6 +33,17 @@ import Testing
         return GroupMember(try KafkaGroupReader(log, group: "g", settings: settings))
     }
 
+    /// A replayer that started while the only broker came back ended with "Unknown partition".
+    @Test func aPartitionThatNoBrokerToldOfIsAskedForAgain() throws {
+        var configuration = try KafkaConfiguration(reading: log)
+        configuration["group.id"] = "g"
+        let consumer = try KafkaConsumer(configuration, log)
+        defer { consumer.close() }
+        let error = #expect(throws: TrafficLogError.self) { try consumer.watermarks(99, milliseconds: 2000) }
+        #expect(error?.disposition == .retry)
+        #expect(error?.code == .unavailable)
+    }
+
     @Test func readsCommitsAndGoesOn() throws {
         try append((0..<500).map { Array("r\($0)".utf8) })
         let first = try member { $0.end = .end }
