@@ -35,6 +35,8 @@ package struct SinkCounts: Sendable {
     package var bulkBodyBytes = 0
     package var otherRequests = 0
     package var connections = 0
+    /// Of those, the ones that were read to their end.
+    package var closedConnections = 0
     /// CLOCK_MONOTONIC when the first byte of a bulk body arrived; 0 before. Other processes see the same clock.
     package var firstBulkNanoseconds = 0
     package var lastBulkNanoseconds = 0
@@ -283,6 +285,7 @@ final class BulkSinkLoop: @unchecked Sendable {
     private func drop(_ descriptor: Int32) {
         connections[descriptor] = nil
         close(descriptor)
+        sink.counts.withLock { $0.closedConnections += 1 }
     }
 
     /// Milliseconds until the next delayed answer is due; -1: none waits.
